@@ -1,0 +1,1 @@
+"""Tables, figures and reports, read from the tracker alone."""

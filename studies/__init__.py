@@ -1,0 +1,1 @@
+"""Studies are data (one file each); `studies.runner` runs them, `studies.tracker` records them."""

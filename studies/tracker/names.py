@@ -1,0 +1,42 @@
+"""Every name under which a study appears in MLflow: the contract between tracker and analysis."""
+
+from __future__ import annotations
+
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+RUN_NAME = "mlflow.runName"
+
+ROLE = "vae.role"
+STUDY = "vae.study"
+TRIAL = "vae.trial"
+PHASE = "vae.phase"
+STATUS = "vae.status"
+REASON = "vae.reason"
+SEED = "vae.seed"
+CONFIG = "vae.config"
+REFERENCE = "vae.reference"
+ATTEMPT = "vae.attempt"
+
+ROLE_STUDY = "study"
+ROLE_TRIAL = "trial"
+
+STUDY_FILE = "study.json"
+PROVENANCE_FILE = "provenance.json"
+DIFF_FILE = "diff.patch"
+BASELINES_FILE = "baselines.json"
+EXAMPLES_FILE = "examples.npz"
+ROBUSTNESS_FILE = "robustness.json"
+WEIGHTS_FILE = "checkpoint/weights.safetensors"
+CONFIG_FILE = "checkpoint/config.json"
+
+# What MLflow's own status says for each status of ours (the truth is in the tag).
+MLFLOW_STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "diverged": "FAILED",
+    "out_of_memory": "FAILED",
+    "worker_lost": "FAILED",
+    "interrupted": "KILLED",
+}
