@@ -1,0 +1,103 @@
+"""What every model offers and what the one-level models share.
+
+Nothing here, nor in any model, draws a random number or looks at a value: noise is passed in,
+so that a step can be replayed bit for bit, captured into a CUDA graph or run under `torch.func`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae_trainables.config import ModelConfig
+from vae_trainables.losses import kl_divergence
+
+
+class ModelOutput(NamedTuple):
+    """One forward pass; D is `noise_dim` (the latent dimensions of all levels together)."""
+
+    logits: Tensor
+    """(B, C, H, W), before the likelihood's in-map: the model never applies the sigmoid."""
+    z_mean: Tensor
+    """(B, D), the posterior's mean."""
+    z_logvar: Tensor
+    """(B, D), the posterior's log-variance; zeros for a plain autoencoder."""
+    kl: Tensor
+    """(B, D), KL to the prior in nats per latent dimension; zeros for a plain autoencoder."""
+
+
+class Autoencoder(nn.Module):
+    """The interface of all kinds. `labels` (B,) int64 matter to class-conditioned kinds only."""
+
+    noise_dim: int
+    """Columns of `eps` and of `z`."""
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) to the posterior's mean and log-variance, each (B, noise_dim)."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (B, noise_dim) to logits (B, C, H, W)."""
+        raise NotImplementedError
+
+    def forward(
+        self, x: Tensor, eps: Tensor | None = None, labels: Tensor | None = None
+    ) -> ModelOutput:
+        """Encode, draw z with the standard normal `eps` (B, noise_dim), decode.
+
+        Without `eps`, z is the posterior's mean: deterministic, the convention of evaluation.
+        """
+        raise NotImplementedError
+
+    def sample(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (B, C, H, W) of a draw from the prior, `eps` (B, noise_dim) standard normal.
+
+        A plain autoencoder has no prior; it decodes `eps` as it is, for comparison.
+        """
+        return self.decode(eps, labels)
+
+
+def reparameterize(mean: Tensor, logvar: Tensor, eps: Tensor | None) -> Tensor:
+    """mean + std * eps, or the mean without `eps` (Kingma & Welling 2014, section 2.4)."""
+    return mean if eps is None else torch.addcmul(mean, torch.exp(0.5 * logvar), eps)
+
+
+class OneLevelAutoencoder(Autoencoder):
+    """Encoder trunk, linear heads, decoder; one latent level with a standard normal prior.
+
+    `encoder` maps images to (B, features), `decoder` maps (B, latent_dim) to logits. A plain
+    autoencoder has the mean head alone, without a non-linearity: that is its code.
+    """
+
+    def __init__(
+        self, config: ModelConfig, encoder: nn.Module, features: int, decoder: nn.Module
+    ) -> None:
+        super().__init__()
+        self.noise_dim = config.latent_dim
+        self.encoder = encoder
+        self.mean_head = nn.Linear(features, config.latent_dim)
+        self.logvar_head = nn.Linear(features, config.latent_dim) if config.variational else None
+        self.decoder = decoder
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        features = self.encoder(x)
+        z_mean = self.mean_head(features)
+        if self.logvar_head is None:
+            return z_mean, torch.zeros_like(z_mean)
+        return z_mean, self.logvar_head(features)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.decoder(z)
+        return logits
+
+    def forward(
+        self, x: Tensor, eps: Tensor | None = None, labels: Tensor | None = None
+    ) -> ModelOutput:
+        z_mean, z_logvar = self.encode(x, labels)
+        if self.logvar_head is None:
+            return ModelOutput(self.decode(z_mean, labels), z_mean, z_logvar, z_logvar)
+        z = reparameterize(z_mean, z_logvar, eps)
+        kl = kl_divergence(z_mean, z_logvar)
+        return ModelOutput(self.decode(z, labels), z_mean, z_logvar, kl)
