@@ -7,8 +7,16 @@ that a figure does not depend on the batch size or on the order of the data. Pro
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+if TYPE_CHECKING:  # losses import this module, and models the losses
+    from vae_trainables.likelihoods import Likelihood
+    from vae_trainables.models import Autoencoder
 
 PSNR_CAP = 100.0
 """dB given to images whose MSE is below 1e-10, identical ones included: means stay finite."""
@@ -55,7 +63,7 @@ def ssim(pred: Tensor, target: Tensor) -> Tensor:
             f"ssim needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got "
             f"{height}x{width}: enlarge them or use mse"
         )
-    dtype = torch.float32 if pred.device.type == "mps" else torch.float64
+    dtype = _wide_dtype(pred.device)
     rows = _gaussian_band(height, dtype, pred.device)
     columns = _gaussian_band(width, dtype, pred.device).T
     chunks = zip(torch.split(pred, _SSIM_CHUNK), torch.split(target, _SSIM_CHUNK), strict=True)
@@ -93,3 +101,127 @@ def _require_same_images(pred: Tensor, target: Tensor) -> None:
             "expected two tensors of one shape (B, C, H, W), got "
             f"{tuple(pred.shape)} and {tuple(target.shape)}"
         )
+
+
+def bernoulli_entropy(target: Tensor) -> Tensor:
+    """Entropy of the pixels as Bernoulli probabilities, nats per image; `(B, ...)` -> `(B,)`.
+
+    The floor of the binary cross-entropy with grey targets: no decoder can go below it.
+    """
+    return -(torch.xlogy(target, target) + torch.xlogy(1 - target, 1 - target)).flatten(1).sum(1)
+
+
+def bernoulli_excess(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy above its floor, nats per image; `(B, ...)` twice -> `(B,)`.
+
+    That is the Kullback-Leibler divergence from the target's Bernoulli pixels to the decoder's:
+    0 for `logits = logit(target)`, whatever the grey values.
+    """
+    bce = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return bce.flatten(1).sum(1) - bernoulli_entropy(target)
+
+
+def kl_per_dimension(kl: Tensor) -> Tensor:
+    """Mean over the images of the KL of each latent dimension, nats; `(B, D)` -> `(D,)`."""
+    return kl.mean(0, dtype=_wide_dtype(kl.device)).to(kl.dtype)
+
+
+def active_units(z_mean: Tensor, threshold: float = 0.01) -> int:
+    """How many latent dimensions the data moves; `z_mean` of a whole data set, `(N, D)`.
+
+    Burda, Grosse & Salakhutdinov 2016: the variance over the data of the posterior mean is at
+    least `threshold`.
+
+    Raises:
+        ValueError: fewer than two codes, over which no variance is defined.
+    """
+    if z_mean.ndim != 2 or len(z_mean) < 2:
+        raise ValueError(
+            f"active_units needs codes (N, D) of at least 2 images, got {tuple(z_mean.shape)}"
+        )
+    variance = z_mean.to(_wide_dtype(z_mean.device)).var(0, unbiased=False)
+    return int((variance >= threshold).sum())
+
+
+def importance_weighted_nll(
+    model: Autoencoder,
+    likelihood: Likelihood,
+    images: Tensor,
+    *,
+    k: int,
+    generator: torch.Generator,
+    labels: Tensor | None = None,
+    rows: int = 4096,
+) -> Tensor:
+    """Estimate of -log p(x) from `k` weighted samples, nats per image; `(B, C, H, W)` -> `(B,)`.
+
+    Burda, Grosse & Salakhutdinov 2016, eq. 8: -log mean_i p(x|z_i) p(z_i) / q(z_i|x) with z_i from
+    the posterior. An upper bound in expectation, the -ELBO at `k` = 1, tighter with every sample.
+    Needs a standard normal prior and a posterior that is normal in each dimension on its own.
+
+    Each image draws its own noise from `generator`, one after the other: the figures do not depend
+    on how many images one call gets, or on `rows`, the decoder's batch (at least `k`).
+
+    Raises:
+        ValueError: `k` below 1.
+    """
+    if k < 1:
+        raise ValueError(f"importance_weighted_nll needs at least 1 sample per image, got k={k}")
+    values = []
+    step = max(1, rows // k)
+    with torch.no_grad():
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            given = None if labels is None else labels[part]
+            log_weights = _log_weights(model, likelihood, images[part], given, k, generator)
+            values.append(math.log(k) - torch.logsumexp(log_weights, dim=1))
+    return torch.cat(values)
+
+
+def _log_weights(
+    model: Autoencoder,
+    likelihood: Likelihood,
+    images: Tensor,
+    labels: Tensor | None,
+    k: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """log p(x|z) + log p(z) - log q(z|x) of `k` posterior samples of each image, `(B, k)`."""
+    z_mean, z_logvar = (t.unsqueeze(1) for t in model.encode(images, labels))
+    shape = (k, z_mean.shape[-1])
+    draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in images]
+    eps = torch.stack(draws).to(images)
+    z = z_mean + torch.exp(0.5 * z_logvar) * eps
+    log_ratio = 0.5 * (eps.square() + z_logvar - z.square()).sum(2)  # log 2pi cancels
+    repeated = None if labels is None else labels.repeat_interleave(k, 0)
+    logits = model.decode(z.flatten(0, 1), repeated)
+    nll = likelihood.nll(logits, images.repeat_interleave(k, 0))
+    return log_ratio - nll.view(len(images), k)
+
+
+def interpolation_smoothness(frames: Tensor) -> Tensor:
+    """How evenly images change along a walk between two codes; `(B, T, C, H, W)` -> `(B,)`.
+
+    Distance between the first and the last image over `(T - 1)` times the largest step, all as
+    Euclidean distances of pixels. 1: every step changes the image by the same amount in the same
+    direction; a detour or a jump lowers it; 0: a walk that returns to its start. A walk on which
+    nothing changes scores 1.
+
+    Raises:
+        ValueError: fewer than two images in a walk.
+    """
+    if frames.ndim != 5 or frames.shape[1] < 2:
+        raise ValueError(
+            f"expected walks (B, T, C, H, W) of at least 2 images, got {tuple(frames.shape)}"
+        )
+    points = frames.flatten(2)
+    longest = (points[:, 1:] - points[:, :-1]).norm(dim=2).amax(1)
+    straight = (points[:, -1] - points[:, 0]).norm(dim=1)
+    steps = points.shape[1] - 1
+    moves = longest > 0
+    return torch.where(moves, straight / (steps * longest.where(moves, 1)), 1.0)
+
+
+def _wide_dtype(device: torch.device) -> torch.dtype:
+    """float64 where the device has it: sums then hardly feel their order."""
+    return torch.float32 if device.type == "mps" else torch.float64
