@@ -16,6 +16,12 @@ SEED = "vae.seed"
 CONFIG = "vae.config"
 REFERENCE = "vae.reference"
 ATTEMPT = "vae.attempt"
+LIKE = "vae.like"  # key of the search trial whose configuration this one repeats
+NOTES = "vae.notes"
+TEST_OPENED = "vae.test_opened"  # milliseconds since 1970
+KIND = "vae.kind"
+DATASET = "vae.dataset"
+COMMIT = "vae.commit"
 
 ROLE_STUDY = "study"
 ROLE_TRIAL = "trial"

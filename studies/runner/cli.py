@@ -1,0 +1,67 @@
+"""The command line that every study shares: flags in, exit code out, errors in one line.
+
+Exit codes: 0 done; 1 stopped for a reason that was printed; 2 bad input, nothing was started;
+130 Ctrl-C; 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+import typing
+from dataclasses import fields
+from typing import Any
+
+import typer
+
+from studies.definition import StudyDefinition
+from studies.runner.errors import StudyError
+from studies.runner.settings import Settings, with_preset
+
+EPILOG = (
+    "Examples:  python -m studies.{kind} --preset quick   |   "
+    "python -m studies.{kind} --trials 40 --resume   |   "
+    "python -m studies.{kind} --confirm-only --confirm-top 3"
+)
+
+
+def main(definition: StudyDefinition) -> None:
+    """Run `python -m studies.<kind>` and exit."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    epilog = EPILOG.format(kind=definition.kind)
+    app.command(help=definition.title, epilog=epilog)(_command(definition))
+    app(prog_name=f"python -m studies.{definition.kind}")
+
+
+def _command(definition: StudyDefinition) -> Any:
+    """A function with one parameter per field of Settings, as typer wants it."""
+
+    def command(**values: Any) -> None:
+        sys.exit(run(definition, values))
+
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+        )
+        for f in fields(Settings)
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {f.name: hints[f.name] for f in fields(Settings)}
+    return command
+
+
+def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
+    """Check the flags and run the study; the exit code."""
+    try:
+        settings = with_preset(values)
+        settings.check()
+        from studies.runner.driver import run_study  # imports ray and torch: seconds
+
+        return run_study(definition, settings)
+    except StudyError as error:
+        if values.get("debug"):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code

@@ -1,0 +1,103 @@
+"""A Ray to run on: the cluster of the job, the one at `--address`, or one of our own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from studies.runner import preflight
+from studies.runner.settings import Settings
+
+ENVIRONMENT = {
+    "RAY_raylet_start_wait_time_s": "180",  # on a busy machine Ray's start can take long
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+}
+NODE_CHECK_S = 25.0
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[None]:
+    """Connect or start; on leaving, trials that still run end with the driver."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        preflight.local_gpus(settings.gpus)
+        ray.init(
+            num_cpus=settings.cpus or os.cpu_count(),
+            num_gpus=settings.gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        _connect(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Raise PreflightError where no cluster answers."""
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        hint = (
+            "set RAY_AUTH_MODE=token and the cluster's token in ~/.ray/auth_token"
+            if "auth" in str(error).lower()
+            else "start one with `ray start --head`, or leave --address out"
+        )
+        raise preflight.PreflightError(f"no Ray cluster at {address} ({first}); {hint}") from error
+
+
+def check(settings: Settings, uri: str) -> None:
+    """The cluster can run this study on every node; raises PreflightError."""
+    wanted_cpus = settings.cpus or settings.gpus or 1
+    preflight.cluster_has(ray.cluster_resources(), settings.gpus, wanted_cpus)
+    if settings.address is None and "RAY_ADDRESS" not in os.environ:
+        return  # one node, this one: the checks before have seen it
+    storage = str(settings.storage.absolute())
+    marker = f".shared-{uuid.uuid4().hex}"
+    path = Path(storage) / marker
+    path.write_bytes(b"x")
+    try:
+        preflight.judge_nodes(_ask_nodes(storage, marker, uri), uri)
+    finally:
+        path.unlink()
+
+
+def _ask_nodes(storage: str, marker: str, uri: str) -> dict[str, dict[str, object]]:
+    """The facts of every node that has a CPU to train on."""
+    task = ray.remote(num_cpus=0)(preflight.node_facts)
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"] and node["Resources"].get("CPU"):
+            strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+                node["NodeID"], soft=False
+            )
+            address = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
+            asked[address] = task.options(scheduling_strategy=strategy).remote(storage, marker, uri)
+    _done, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_CHECK_S)
+    if late:
+        silent = [address for address, reference in asked.items() if reference in late]
+        raise preflight.PreflightError(
+            f"node {silent[0]} did not answer within {NODE_CHECK_S:.0f} s: look at it, or remove it"
+        )
+    return {address: ray.get(reference) for address, reference in asked.items()}
+
+
+def concurrent_trials(settings: Settings) -> int:
+    """How many trials train at a time."""
+    if settings.gpus:
+        return settings.gpus
+    cpus = settings.cpus or int(ray.cluster_resources()["CPU"])
+    return max(1, cpus // settings.threads)

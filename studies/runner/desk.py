@@ -1,0 +1,225 @@
+"""The desk: all that the driver decides and records about trials, whoever trains them.
+
+It hands out assignments, takes records, says who ends early, and keeps ledger and tracker in step.
+Order matters for a driver that may die at any line: the ledger knows of a trial before the tracker
+does, and the tracker has heard all of a trial before the ledger calls it ended.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.definition import Objective
+from studies.runner.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
+from studies.runner.pruning import SuccessiveHalving
+from studies.tracker import names
+from studies.tracker.tracker import Tracker, now_ms
+from vae_trainables import checkpoint, session
+from vae_trainables.session import Record
+
+
+class StudyStopped(BaseException):
+    """The study ends now, with `reason` for the user; a BaseException so that Tune lets it pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Limits:
+    """When the whole study stops. Seconds are of wall time from the desk's creation."""
+
+    failures_in_a_row: int = 5
+    time_budget_s: float = math.inf
+    starvation_s: float = 600.0
+
+
+@dataclass
+class Tally:
+    """What happened since the desk was opened."""
+
+    epochs: int = 0
+    failures_in_a_row: int = 0
+
+
+class Desk:
+    """One phase of one study.
+
+    source: plans the next trial, or returns None when nothing is left to plan.
+    objectives: the metrics that become a finished trial's values.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        tracker: Tracker,
+        *,
+        folder: Path,
+        source: Callable[[], LedgerTrial | None],
+        objectives: list[Objective],
+        prune_on: Objective,
+        pruner: SuccessiveHalving | None,
+        limits: Limits,
+        tags: dict[str, str],
+        backlog: list[LedgerTrial],
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.ledger, self.tracker, self.folder = ledger, tracker, folder
+        self.objectives, self.prune_on, self.pruner = objectives, prune_on, pruner
+        self.limits, self.study_tags = limits, tags
+        self.source, self.backlog, self.watch = source, backlog, watch
+        self.tally = Tally()
+        self.stop_reason = ""
+        self._began = self._last_sign = time.monotonic()
+        if pruner is not None:
+            for trial in ledger.trials.values():
+                if trial.extra_seed or trial.phase != "search":
+                    continue
+                pruner.restore(trial.key, trial.reports)
+
+    def next(self) -> LedgerTrial | None:
+        """The trial to train next: first what was left unfinished, then new ones; None: no more."""
+        trial = self.backlog.pop(0) if self.backlog else self.source()
+        if trial is not None:
+            self.ledger.commit()
+        return trial
+
+    def started(self, trial: LedgerTrial) -> None:
+        """A worker begins the trial, or begins it again."""
+        self._last_sign = time.monotonic()
+        self.ledger.start(trial)
+        self.ledger.commit()
+        tags = self.study_tags | {
+            names.PHASE: trial.phase,
+            names.SEED: trial.config.seed,
+            names.CONFIG: trial.group,
+            names.REFERENCE: str(trial.reference).lower(),
+            names.ATTEMPT: trial.attempt,
+            names.LIKE: trial.like,
+        }
+        self.tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+
+    def report(self, trial: LedgerTrial, record: Record) -> bool:
+        """Take a record; True if the trial ends here, by itself or by the pruner."""
+        if trial.status in ENDED:
+            return True
+        self._last_sign = time.monotonic()
+        self._note(trial, record)
+        if record.outcome not in ("running", "finished"):
+            self.end(trial, record.outcome, record.reason)
+            return True
+        value = record.metrics.get(self.prune_on.metric)
+        if value is None:
+            self.end(trial, "failed", f"the metric {self.prune_on.metric} was left out")
+            return True
+        if not math.isfinite(value):
+            self.end(trial, "diverged", f"{self.prune_on.metric} is {value}")
+            return True
+        self.tally.epochs += 1
+        self.ledger.report(trial, record.epoch, value)
+        if record.outcome == "finished":
+            self._finish(trial, record)
+            return True
+        pruned = (
+            self.pruner is not None
+            and not trial.extra_seed
+            and self.pruner.should_stop(trial.key, record.epoch, value)
+        )
+        if pruned:
+            self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
+        return pruned
+
+    def _note(self, trial: LedgerTrial, record: Record) -> None:
+        """Everything a record says goes to the tracker; values MLflow refuses become a tag."""
+        if record.metrics:
+            self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
+        if record.notes:
+            self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
+
+    def _finish(self, trial: LedgerTrial, record: Record) -> None:
+        values = [record.metrics.get(objective.metric, math.nan) for objective in self.objectives]
+        for objective, value in zip(self.objectives, values, strict=True):
+            if objective.metric not in record.metrics:
+                self.end(trial, "failed", f"the metric {objective.metric} was left out")
+                return
+            if not math.isfinite(value):
+                self.end(trial, "diverged", f"{objective.metric} is {value}")
+                return
+        folder = self.folder_of(trial)
+        self.tracker.artifact(trial.key, folder / session.WEIGHTS, "checkpoint")
+        self.tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
+        if trial.phase != "search":
+            self.tracker.artifact(trial.key, folder / session.ROBUSTNESS)
+            self.tracker.tags(trial.key, {names.TEST_OPENED: now_ms()})
+        self.end(trial, "finished", "", values)
+
+    def end(
+        self, trial: LedgerTrial, status: Status, reason: str, values: list[float] | None = None
+    ) -> None:
+        """The trial has ended: tracker first, then the ledger, then its checkpoints go."""
+        if trial.status in ENDED:
+            return
+        if status in FAILURES:
+            error = self.folder_of(trial) / session.ERROR
+            if error.exists():
+                self.tracker.artifact(trial.key, error)
+        self.tracker.ended(trial.key, status, reason)
+        self.tracker.commit()
+        self.ledger.end(trial, status, values=values, reason=reason)
+        self.ledger.commit()
+        checkpoint.discard(self.folder_of(trial))
+        self._count(status)
+
+    def _count(self, status: Status) -> None:
+        if status not in FAILURES:
+            self.tally.failures_in_a_row = 0
+            return
+        self.tally.failures_in_a_row += 1
+        if self.tally.failures_in_a_row >= self.limits.failures_in_a_row:
+            self.stop_reason = (
+                f"{self.tally.failures_in_a_row} trials in a row failed: see their reasons, mend "
+                "the cause and resume"
+            )
+
+    def interrupt(self, reason: str) -> None:
+        """The driver stops: what is under way stays to be continued."""
+        for trial in list(self.ledger.open.values()):
+            if trial.status == "running":
+                self.tracker.ended(trial.key, "interrupted", reason)
+                self.ledger.end(trial, "interrupted", values=None, reason=reason)
+        self.tracker.commit()
+        self.ledger.commit()
+
+    def check(self) -> None:
+        """Called often by the loop; raises StudyStopped when the study must end."""
+        self.watch()
+        now = time.monotonic()
+        if self.stop_reason:
+            raise StudyStopped(self.stop_reason)
+        if now - self._began > self.limits.time_budget_s:
+            raise StudyStopped(f"the time budget of {self.limits.time_budget_s:.0f} s is used up")
+        running = any(t.status == "running" for t in self.ledger.open.values())
+        if not running and now - self._last_sign > self.limits.starvation_s:
+            raise StudyStopped(
+                f"no worker has taken up a trial for {self.limits.starvation_s:.0f} s: the "
+                "cluster lacks the CPUs or GPUs that a trial asks for"
+            )
+
+    def folder_of(self, trial: LedgerTrial) -> Path:
+        """Where the trial keeps its checkpoints and weights."""
+        return self.folder / "trials" / trial.key
+
+    def assignment(self, trial: LedgerTrial) -> dict[str, Any]:
+        """What a worker needs to know, as plain values."""
+        return {
+            "key": trial.key,
+            "config": trial.config.model_dump_json(),
+            "folder": str(self.folder_of(trial)),
+            "open_test": trial.phase != "search",
+        }

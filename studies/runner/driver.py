@@ -1,0 +1,175 @@
+"""One run of a study, from flags to exit code: check, open, train, close, say where to look."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from studies.definition import StudyDefinition
+from studies.runner import cluster, opening, planning, preflight, publication, tuning
+from studies.runner.console import Console
+from studies.runner.desk import Desk, Limits, StudyStopped
+from studies.runner.errors import InputError, StudyError
+from studies.runner.interrupts import StopRequest, listening
+from studies.runner.ledger import Ledger, Phase, study_folder
+from studies.runner.planning import Plan
+from studies.runner.settings import Settings
+from studies.runner.trainable import TrialTrainable, pack
+from studies.tracker import names
+from studies.tracker.tracker import Tracker
+from vae_trainables import datasets
+from vae_trainables.train import TrialData
+
+FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
+
+
+def run_study(definition: StudyDefinition, settings: Settings) -> int:
+    """Run or resume the study; the exit code. Raises StudyError with a line for the user."""
+    plan = planning.make_plan(definition, settings)
+    uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
+    preflight.storage_is_writable(settings.storage)
+    preflight.tracker_answers(uri)
+    folder = study_folder(settings.storage.absolute(), plan.name)
+    opening.check_folder(plan, folder)
+    console = Console(plan)
+    with listening() as stop:
+        try:
+            data = load_data(plan)
+            if settings.dry_run:
+                with cluster.connected(settings):
+                    cluster.check(settings, uri)
+                console.say("dry run: everything is in place, nothing was started")
+                return 0
+            with opening.open_ledger(plan, folder, opening.facts(plan, data)) as (ledger, remark):
+                if remark:
+                    console.say(f"note: {remark}")
+                return Run(plan, data, ledger, folder, uri, console, stop).run()
+        except StudyStopped as stopped:  # before the study was opened
+            raise StudyError(stopped.reason) from stopped
+
+
+def load_data(plan: Plan) -> TrialData:
+    """Train and validation images; the test split only where a phase will open it."""
+    settings = plan.settings
+    opens_test = any(phase != "search" for phase in phases(settings))
+    splits = ("train", "val", "test") if opens_test else ("train", "val")
+    try:
+        found = {n: datasets.load(plan.reference.dataset, n, settings.data_dir) for n in splits}
+    except datasets.DataError as error:
+        raise InputError(str(error)) from error
+    return TrialData(found["train"], found["val"], found.get("test"))
+
+
+def phases(settings: Settings) -> list[Phase]:
+    """What this run does, in order."""
+    if settings.reference:
+        return ["reference"]
+    if settings.confirm_only:
+        return ["confirm"]
+    return ["search", "confirm"] if settings.confirm_top else ["search"]
+
+
+@dataclass
+class Run:
+    """An opened study, until its last line."""
+
+    plan: Plan
+    data: TrialData
+    ledger: Ledger
+    folder: Path
+    uri: str
+    console: Console
+    stop: StopRequest
+
+    def run(self) -> int:
+        """Train what is left to train; close everything however it ends."""
+        tracker = Tracker(self.folder / "spool", self.uri, self.plan.name, self._artifacts())
+        outcome, code, patience = "failed", 1, FAREWELL_S
+        try:
+            tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
+            with cluster.connected(self.plan.settings):
+                cluster.check(self.plan.settings, self.uri)
+                publication.publish(tracker, self.plan, self.data, self.folder)
+                for phase in phases(self.plan.settings):
+                    self._phase(phase, tracker)
+            outcome, code, patience = "finished", 0, 10 * FAREWELL_S
+        except StudyStopped as stopped:
+            outcome, code = stopped.reason, self.stop.exit_code
+        finally:
+            undelivered = self._close(tracker, outcome, patience)
+        self.console.farewell(outcome, self.uri, undelivered, self.ledger)
+        return code
+
+    def _phase(self, phase: Phase, tracker: Tracker) -> None:
+        """Train all trials of one phase. A search is not given the test split."""
+        settings = self.plan.settings
+        desk = self._desk(phase, tracker)
+        data = replace(self.data, test=None) if phase == "search" else self.data
+        self.console.watch(self.ledger)
+        self.stop.at_once = False
+        try:
+            tuning.run(
+                desk,
+                TrialTrainable,
+                parameters={
+                    "data": pack(data),
+                    "device": "cuda" if settings.gpus else "cpu",
+                    "memory_gb": settings.trial_memory_gb,
+                },
+                resources={"cpu": settings.threads, "gpu": 1 if settings.gpus else 0},
+                concurrent=cluster.concurrent_trials(settings),
+                worker_retries=settings.worker_retries,
+            )
+        except StudyStopped as stopped:
+            desk.interrupt(stopped.reason)
+            raise
+        finally:
+            self.console.stop_watching()
+            self.stop.at_once = True
+
+    def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
+        settings, plan, ledger = self.plan.settings, self.plan, self.ledger
+        match phase:
+            case "search":
+                ledger.use_sampler(plan.sampler(ledger.suggested))
+                source = planning.search_source(plan, ledger)
+            case "confirm":
+                wanted = planning.confirmation_runs(plan, ledger)
+                source = planning.fixed_source(ledger, phase, wanted)
+            case "reference":
+                wanted = planning.reference_runs(plan)
+                source = planning.fixed_source(ledger, phase, wanted)
+
+        def watch() -> None:
+            self.stop.check()
+            self.console.tick()
+
+        return Desk(
+            ledger,
+            tracker,
+            folder=self.folder,
+            source=source,
+            objectives=plan.objectives,
+            prune_on=plan.definition.prune_on,
+            pruner=plan.pruner() if phase == "search" else None,
+            limits=Limits(settings.max_failures, settings.time_budget or math.inf),
+            tags=publication.trial_tags(plan),
+            backlog=[t for t in ledger.open.values() if t.phase == phase],
+            watch=watch,
+        )
+
+    def _close(self, tracker: Tracker, outcome: str, patience: float) -> str:
+        """Close the parent run and the spool; what could not be delivered."""
+        status = "finished" if outcome == "finished" else "interrupted"
+        tracker.tags("", {names.NOTE: publication.note(self.plan, self.ledger)})
+        tracker.ended("", status, "" if outcome == "finished" else outcome)
+        undelivered = tracker.close(patience)
+        self.ledger.set_facts({"mlflow_runs": tracker.state().runs or {}})
+        return undelivered
+
+    def _artifacts(self) -> str | None:
+        """Where the embedded tracker keeps artifacts; a server knows itself."""
+        if not self.uri.startswith("sqlite"):
+            return None
+        return (self.plan.settings.storage.absolute() / "artifacts" / self.folder.name).as_uri()

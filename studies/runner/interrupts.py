@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM become a request to stop between two events, never in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from studies.runner.desk import StudyStopped
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+REASONS = {signal.SIGINT: "stopped by the user (Ctrl-C)", signal.SIGTERM: "stopped by SIGTERM"}
+
+
+class StopRequest:
+    """Whether somebody asked the study to stop."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.at_once = True  # outside the training loop there is nothing to leave half done
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code if the study stops now."""
+        return EXIT_CODES[self.signal] if self.signal else 1
+
+    def check(self) -> None:
+        """Raise StudyStopped if asked to."""
+        if self.signal:
+            raise StudyStopped(REASONS[self.signal])
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again, self.signal = self.signal is not None, signal.Signals(number)
+        if self.at_once and not again:
+            self.check()
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Handle the signals until the end of the block."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request._handle) for number in EXIT_CODES}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

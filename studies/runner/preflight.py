@@ -1,0 +1,170 @@
+"""Checks before work: each failure is one line that says what to do. Nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from studies.runner.errors import InputError
+from studies.runner.provenance import code_hash, versions
+
+TIMEOUT_S = 10.0
+JOB_UPLOAD_LIMIT = 100 * 2**20
+COMPARED = ("python", "ray", "torch", "numpy")
+
+
+class PreflightError(InputError):
+    """Something the study needs is not there."""
+
+
+def storage_is_writable(storage: Path) -> None:
+    """The folder can be made and takes a file."""
+    probe = storage / f".probe-{uuid.uuid4().hex}"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise PreflightError(
+            f"cannot write to --storage {storage}: {error.strerror}; choose another folder"
+        ) from error
+
+
+def tracker_answers(uri: str) -> None:
+    """A server answers as MLflow does, or the database file can be used."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        found = server_identity(uri)
+        if found.startswith("error"):
+            raise PreflightError(
+                f"no MLflow server answers at {shown(uri)} ({found.removeprefix('error: ')}); "
+                "start one with `mlflow server`, or leave --tracking-uri out"
+            )
+    elif parts.scheme == "sqlite":
+        _sqlite_is_usable(Path(uri.removeprefix("sqlite:///")))
+
+
+def server_identity(uri: str) -> str:
+    """The version that an MLflow server reports, or "error: ..."; runs on workers too."""
+    try:
+        with urllib.request.urlopen(uri.rstrip("/") + "/version", timeout=TIMEOUT_S) as answer:
+            return str(answer.read(100).decode("utf-8", "replace"))
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return f"error: {getattr(error, 'reason', error)}"
+
+
+def _sqlite_is_usable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(path, timeout=TIMEOUT_S) as database:
+            database.execute("PRAGMA user_version").fetchone()
+        if not os.access(path, os.W_OK):
+            raise PreflightError(f"the tracker's file {path} is read-only; mend its permissions")
+    except (sqlite3.Error, OSError) as error:
+        raise PreflightError(
+            f"the tracker's file {path} cannot be used ({error}); give another --tracking-uri"
+        ) from error
+
+
+def local_gpus(gpus: int) -> None:
+    """This machine has the GPUs asked for."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if gpus > found:
+        raise PreflightError(
+            f"--gpus {gpus}, but this machine has {found} that torch can use; "
+            "give --gpus 0 to train on CPUs"
+        )
+
+
+def cluster_has(resources: dict[str, float], gpus: int, cpus: int) -> None:
+    """The cluster holds what is asked for: Ray itself would wait for ever."""
+    if gpus > resources.get("GPU", 0):
+        raise PreflightError(
+            f"--gpus {gpus}, but the cluster has {resources.get('GPU', 0):.0f}; "
+            "ask for fewer or add nodes"
+        )
+    if cpus > resources.get("CPU", 0):
+        raise PreflightError(
+            f"--cpus {cpus}, but the cluster has {resources.get('CPU', 0):.0f}; ask for fewer"
+        )
+
+
+def upload_fits(folder: Path) -> None:
+    """`ray job submit` refuses more than 100 MiB with an answer that does not say so."""
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    if size > JOB_UPLOAD_LIMIT:
+        raise PreflightError(
+            f"{folder} holds {size / 2**20:.0f} MiB, Ray uploads at most 100: list data, runs and "
+            "checkpoints in .rayignore"
+        )
+
+
+def node_facts(storage: str, marker: str, uri: str) -> dict[str, Any]:
+    """Runs on each node: versions, whether it sees the driver's storage, and the tracker."""
+    try:
+        shared = (Path(storage) / marker).exists()
+        mine = Path(storage) / f"{marker}-{uuid.uuid4().hex}"
+        if shared:
+            mine.write_bytes(b"x")
+            mine.unlink()
+        writable = True
+    except OSError:
+        writable = False
+    http = urlsplit(uri).scheme in ("http", "https")
+    return {
+        "versions": versions(),
+        "code": code_hash(),
+        "shared": shared,
+        "writable": writable,
+        "tracker": server_identity(uri) if http else "",
+    }
+
+
+def judge_nodes(facts: dict[str, dict[str, Any]], uri: str) -> None:
+    """Raise for the first node (by address) that would train something else, or nowhere."""
+    own, code = versions(), code_hash()
+    own_server = server_identity(uri) if urlsplit(uri).scheme in ("http", "https") else ""
+    if len(facts) > 1 and urlsplit(uri).scheme == "sqlite":
+        raise PreflightError(
+            f"the cluster has {len(facts)} nodes and the tracker is a sqlite file of one machine; "
+            "start `mlflow server` and give --tracking-uri http://HOST:PORT"
+        )
+    for node, fact in facts.items():
+        for name in COMPARED:
+            if fact["versions"][name] != own[name]:
+                raise PreflightError(
+                    f"node {node} has {name} {fact['versions'][name]}, the driver {own[name]}; "
+                    "install the same versions everywhere"
+                )
+        if fact["code"] != code:
+            raise PreflightError(
+                f"node {node} has other code of vae_trainables than the driver; submit with "
+                "--working-dir . or install the same version everywhere"
+            )
+        if not fact["shared"]:
+            raise PreflightError(
+                f"node {node} does not see --storage: put it on a folder that all nodes share"
+            )
+        if not fact["writable"]:
+            raise PreflightError(f"node {node} cannot write to --storage: mend its permissions")
+        if fact["tracker"] != own_server:
+            raise PreflightError(
+                f"node {node} does not reach the tracker that the driver reaches at {shown(uri)} "
+                f"({fact['tracker']}); use an address that is valid on every node"
+            )
+
+
+def shown(uri: str) -> str:
+    """The URI without user and password."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rsplit("@", 1)[1]))

@@ -1,0 +1,137 @@
+"""What the tracker is told about a study as a whole: enough to rebuild every table from it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import distribution_to_json
+
+from studies.runner import provenance
+from studies.runner.console import best_and_reference
+from studies.runner.ledger import Ledger
+from studies.runner.planning import Plan
+from studies.tracker import names
+from studies.tracker.tracker import Tracker
+from vae_trainables.evaluation import as_float, evaluation_noise
+from vae_trainables.train import TrialData
+
+EXAMPLES = 256  # validation images that every report shows models on
+CODES = 2_000  # validation images whose codes a report draws
+
+
+def study_tags(plan: Plan) -> dict[str, Any]:
+    """Tags of the parent run."""
+    state, _ = provenance.git_state()
+    return {
+        names.KIND: plan.definition.kind,
+        names.DATASET: plan.reference.dataset,
+        names.COMMIT: state["commit"],
+        names.STATUS: "running",
+    }
+
+
+def trial_tags(plan: Plan) -> dict[str, str]:
+    """Tags that all trials of a study share."""
+    state, _ = provenance.git_state()
+    versions = {f"vae.version.{name}": v for name, v in provenance.versions().items()}
+    return {
+        names.KIND: plan.definition.kind,
+        names.DATASET: plan.reference.dataset,
+        names.COMMIT: state["commit"],
+        "vae.dirty": str(state["dirty"]).lower(),
+        "vae.device": "cuda" if plan.settings.gpus else "cpu",
+    } | versions
+
+
+def note(plan: Plan, ledger: Ledger | None = None) -> str:
+    """The parent run's description, in Markdown."""
+    objectives = ", ".join(f"{o.direction} `{o.metric}`" for o in plan.objectives)
+    lines = [f"**{plan.definition.title}**", "", f"Objective: {objectives}."]
+    if ledger is not None:
+        count = Counter(trial.status for trial in ledger.trials.values())
+        lines.append("Trials: " + ", ".join(f"{n} {status}" for status, n in count.items()) + ".")
+        best, reference = best_and_reference(plan, ledger)
+        for title, trial in (("Best", best), ("Reference", reference)):
+            if trial is not None and trial.values:
+                lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
+    return "\n\n".join(lines)
+
+
+def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
+    """Write the study's files and hand them to the tracker."""
+    record = folder / "record"
+    record.mkdir(exist_ok=True)
+    state, diff = provenance.git_state()
+    facts = {
+        "command": provenance.command(plan.definition.kind),
+        "git": state,
+        "versions": provenance.versions(),
+        "code": provenance.code_hash(),
+        "machine": provenance.machine(),
+        "data": {"train": data.train.fingerprint(), "val": data.val.fingerprint()},
+        "threads": plan.settings.threads,
+    }
+    _write(tracker, record / names.STUDY_FILE, json.dumps(study_file(plan), indent=1))
+    _write(tracker, record / names.PROVENANCE_FILE, json.dumps(facts, indent=1))
+    _write(tracker, record / names.DIFF_FILE, diff)
+    examples = record / names.EXAMPLES_FILE
+    np.savez_compressed(examples, **example_arrays(plan, data))
+    tracker.artifact("", examples)
+
+
+def study_file(plan: Plan) -> dict[str, Any]:
+    """`study.json`: what was asked, as data."""
+    return {
+        "name": plan.name,
+        "kind": plan.definition.kind,
+        "title": plan.definition.title,
+        "objectives": [{"metric": o.metric, "direction": o.direction} for o in plan.objectives],
+        "prune_metric": plan.definition.prune_on.metric,
+        "distributions": distributions(plan),
+        "reference": plan.reference.model_dump(mode="json"),
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(plan.settings).items()
+            if name != "tracking_uri"  # it may hold a password
+        },
+        "command": provenance.command(plan.definition.kind),
+    }
+
+
+def distributions(plan: Plan, draws: int = 64) -> dict[str, str]:
+    """Optuna distributions by parameter, found by asking a define-by-run space several times."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found: dict[str, str] = {}
+    for _ in range(draws):
+        trial = study.ask()
+        plan.definition.space(trial)
+        found |= {k: distribution_to_json(v) for k, v in trial.distributions.items()}
+    return found
+
+
+def example_arrays(plan: Plan, data: TrialData) -> dict[str, Any]:
+    """`examples.npz`: validation images, clean and noisy, for pictures and codes."""
+    config = plan.reference
+    clean = as_float(data.val.images)
+    noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)[:EXAMPLES]
+    return {
+        "images": data.val.images[:EXAMPLES].numpy(),
+        "noisy": (noisy * 255).round().to(data.val.images.dtype).numpy(),
+        "labels": data.val.labels[:EXAMPLES].numpy(),
+        "codes_images": data.val.images[:CODES].numpy(),
+        "codes_labels": data.val.labels[:CODES].numpy(),
+        "split": np.array("val"),
+        "eval_noise_kind": np.array(config.eval_noise_kind),
+        "eval_noise_factor": np.array(config.eval_noise_factor),
+    }
+
+
+def _write(tracker: Tracker, path: Path, text: str) -> None:
+    if text:
+        path.write_text(text)
+        tracker.artifact("", path)

@@ -1,0 +1,194 @@
+"""How a study is run: every flag of `python -m studies.NAME`, declared once, checked before work.
+
+What is trained belongs to `vae_trainables.config.TrialConfig`; here is where, how much, how long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import typer
+
+from studies.runner.errors import InputError
+
+SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
+    "What to search",
+    "Where to run",
+    "Data",
+    "Where to record",
+    "How to confirm",
+    "When to stop",
+)
+Sampler = Literal["tpe", "random", "gp", "qmc", "nsga2"]
+Scheduler = Literal["asha", "none"]
+Preset = Literal["demo", "quick", "full"]
+
+
+def _option(help_text: str, panel: str, *names: str, **extra: object) -> object:
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, **extra)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags, after presets."""
+
+    trials: Annotated[
+        int | None, _option("Configurations to try in all, resumed ones included.", SEARCH)
+    ] = None
+    epochs: Annotated[int | None, _option("Epochs of a trial that is not pruned.", SEARCH)] = None
+    objective: Annotated[
+        str | None, _option("What to optimise; several with commas give a Pareto front.", SEARCH)
+    ] = None
+    sampler: Annotated[Sampler, _option("Optuna's sampler.", SEARCH)] = "tpe"
+    scheduler: Annotated[
+        Scheduler, _option("asha ends trials early that fall behind; none trains all.", SEARCH)
+    ] = "asha"
+    grace: Annotated[int, _option("Epochs before asha may end a trial.", SEARCH)] = 1
+    eta: Annotated[float, _option("asha keeps the best 1/eta at each rung.", SEARCH)] = 3.0
+    seed: Annotated[int, _option("Seed of the sampler and of each trial's first run.", SEARCH)] = 0
+    seeds: Annotated[
+        int, _option("Train each configuration with this many seeds; rank by the mean.", SEARCH)
+    ] = 1
+    reference: Annotated[
+        bool,
+        _option("No search: train exactly the reference, --seeds times, test at the end.", SEARCH),
+    ] = False
+    preset: Annotated[
+        Preset | None,
+        _option("demo: minutes on a laptop. quick: a first look. full: with confirmation.", SEARCH),
+    ] = None
+
+    gpus: Annotated[int, _option("GPUs to use; 0 trains on CPUs.", RESOURCES)] = 0
+    cpus: Annotated[
+        int | None, _option("CPU trials at a time, one core each; default: all cores.", RESOURCES)
+    ] = None
+    slots_per_gpu: Annotated[
+        str, _option("Configurations that train together on a GPU: a number or auto.", RESOURCES)
+    ] = "auto"
+    threads: Annotated[
+        int, _option("CPU threads per trial; another number gives other bits.", RESOURCES)
+    ] = 1
+    address: Annotated[
+        str | None, _option("A running Ray cluster; found by itself inside a job.", RESOURCES)
+    ] = None
+
+    dataset: Annotated[
+        str | None, _option("fashion-mnist, mnist or digits; default: the study's.", DATA)
+    ] = None
+    data_dir: Annotated[
+        Path | None, _option("Folder with the four IDX files, plain or gzipped.", DATA)
+    ] = None
+    train_size: Annotated[int | None, _option("Use only the first N training images.", DATA)] = None
+    batch_size: Annotated[
+        int | None, _option("Images per step; default: the reference's.", DATA)
+    ] = None
+
+    study: Annotated[str | None, _option("The study's name; default: the module's.", RECORD)] = None
+    storage: Annotated[
+        Path, _option("Folder of ledgers, checkpoints and the embedded tracker.", RECORD)
+    ] = Path("runs")
+    tracking_uri: Annotated[
+        str | None, _option("MLflow: sqlite:///file or http://server; default: embedded.", RECORD)
+    ] = None
+    resume: Annotated[
+        bool, _option("Continue a study that exists; a larger --trials extends it.", RECORD)
+    ] = False
+    allow_changed: Annotated[
+        bool, _option("Resume although space, data or code have changed.", RECORD)
+    ] = False
+
+    confirm_top: Annotated[
+        int, _option("Retrain the best N and the reference on fresh seeds; 0: don't.", CONFIRM)
+    ] = 0
+    confirm_seeds: Annotated[int, _option("How many fresh seeds.", CONFIRM)] = 5
+    confirm_only: Annotated[bool, _option("No further search: confirm what is there.", CONFIRM)] = (
+        False
+    )
+
+    time_budget: Annotated[
+        float | None, _option("Stop after so many seconds; resume later.", SAFETY)
+    ] = None
+    max_failures: Annotated[int, _option("Stop after so many failed trials in a row.", SAFETY)] = 5
+    worker_retries: Annotated[int, _option("How often a trial may lose its worker.", SAFETY)] = 2
+    trial_memory_gb: Annotated[
+        float | None, _option("Memory that a worker may allocate.", SAFETY)
+    ] = None
+    dry_run: Annotated[
+        bool, _option("Check everything, say what would run, start nothing.", SAFETY)
+    ] = False
+    debug: Annotated[bool, _option("Show tracebacks.", SAFETY)] = False
+
+    def check(self) -> None:
+        """Raise InputError for the first value that cannot work."""
+        for name, least in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{_flag(name)} is {value}; it must be at least {least}")
+        if self.slots_per_gpu != "auto" and not (
+            self.slots_per_gpu.isdigit() and int(self.slots_per_gpu) >= 1
+        ):
+            raise InputError(
+                f"--slots-per-gpu is {self.slots_per_gpu!r}; give auto or a number from 1"
+            )
+        if self.study is not None and not self.study.strip():
+            raise InputError("--study is empty; give the study a name")
+        if self.reference and self.confirm_only:
+            raise InputError("--reference and --confirm-only exclude each other")
+        self._check_uri()
+
+    def _check_uri(self) -> None:
+        scheme = urlsplit(self.tracking_uri or "sqlite:///x").scheme
+        if scheme not in ("sqlite", "http", "https", "postgresql", "mysql"):
+            raise InputError(
+                f"--tracking-uri has the scheme {scheme!r}; give sqlite:///FILE or http://HOST:PORT"
+            )
+
+    @property
+    def gpu_slots(self) -> int | None:
+        """The fixed number of slots, or None where it is to be measured."""
+        return None if self.slots_per_gpu == "auto" else int(self.slots_per_gpu)
+
+
+_AT_LEAST = {
+    "trials": 1,
+    "epochs": 1,
+    "grace": 1,
+    "eta": 1.5,
+    "seed": 0,
+    "seeds": 1,
+    "gpus": 0,
+    "cpus": 1,
+    "threads": 1,
+    "train_size": 1,
+    "batch_size": 1,
+    "confirm_top": 0,
+    "confirm_seeds": 2,
+    "time_budget": 1,
+    "max_failures": 1,
+    "worker_retries": 0,
+    "trial_memory_gb": 0.1,
+}
+
+PRESETS: dict[str, dict[str, object]] = {
+    "demo": {"trials": 6, "epochs": 3, "train_size": 6_000},
+    "quick": {"trials": 30, "epochs": 6, "train_size": 20_000},
+    "full": {"trials": 100, "epochs": 20, "confirm_top": 3},
+}
+DEFAULTS: dict[str, object] = {"trials": 20, "epochs": 10}
+
+
+def with_preset(values: dict[str, object]) -> Settings:
+    """Settings from parsed flags: a preset fills what was left at its default."""
+    initial = {f.name: f.default for f in fields(Settings)}
+    preset = PRESETS.get(str(values.get("preset")), {})
+    for name, value in {**DEFAULTS, **preset}.items():
+        if values.get(name) == initial[name]:
+            values = values | {name: value}
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,171 @@
+"""Delivers events to MLflow so that delivering one twice changes nothing.
+
+Runs are found again by their tags, never by memory alone; metrics carry the timestamp of the event,
+so MLflow stores a repeated point once. No other module writes to MLflow during a study.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+
+from studies.tracker import names
+
+METRICS_PER_CALL = 1000  # MLflow's limits for one batch
+ITEMS_PER_CALL = 100
+TEXT_LIMIT = 5000  # of a tag or parameter value
+
+
+@dataclass
+class _Known:
+    """What MLflow holds of a run, as far as we know."""
+
+    run_id: str
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    status: str = "RUNNING"
+
+
+class Delivery:
+    """A study's runs in one MLflow tracker.
+
+    Key "" is the parent run, any other key the trial's child run. Raises what MLflow raises; the
+    caller retries the same events later.
+    """
+
+    def __init__(self, uri: str, study: str, artifact_location: str | None) -> None:
+        self.study = study
+        self.client = MlflowClient(tracking_uri=uri)
+        self.experiment = self._experiment(artifact_location)
+        self.runs: dict[str, _Known] = {}
+        self._learn()
+
+    def deliver(self, events: Iterable[dict[str, Any]]) -> None:
+        """Deliver events in order; neighbouring metric events of one batch go out per run."""
+        for is_metrics, group in groupby(events, key=lambda event: event["event"] == "metrics"):
+            if is_metrics:
+                self._metrics(list(group))
+            else:
+                for event in group:
+                    fields = {name: value for name, value in event.items() if name != "event"}
+                    getattr(self, f"_{event['event']}")(**fields)
+
+    def abandon(self) -> None:
+        """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
+        for key, known in self.runs.items():
+            if known.status == "RUNNING":
+                self._tags(
+                    key, {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
+                )
+                self._terminate(known, "KILLED", None)
+
+    def _experiment(self, artifact_location: str | None) -> str:
+        found = self.client.get_experiment_by_name(self.study)
+        if found is None:
+            return self.client.create_experiment(self.study, artifact_location=artifact_location)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _learn(self) -> None:
+        """Read what MLflow already holds of this study."""
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment],
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=1000,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            for run in page:
+                if run.data.tags.get(names.STUDY) == self.study:
+                    self._remember(run)
+            token = page.token
+            if not token:
+                return
+
+    def _remember(self, run: Run) -> None:
+        """Of two runs with one key, which only a torn creation leaves, the first one counts."""
+        key = run.data.tags.get(names.TRIAL, "")
+        if key in self.runs:
+            self.client.delete_run(run.info.run_id)
+            return
+        self.runs[key] = _Known(
+            run.info.run_id, dict(run.data.tags), dict(run.data.params), run.info.status
+        )
+
+    def _run(
+        self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any], time: int
+    ) -> None:
+        """Create the run of `key`, or open it again."""
+        if key not in self.runs:
+            whole = {names.STUDY: self.study, names.RUN_NAME: name, **_texts(tags)}
+            if key:
+                whole |= {names.TRIAL: key, names.PARENT: self.runs[""].run_id}
+            run = self.client.create_run(
+                self.experiment, start_time=time, tags=whole, run_name=name
+            )
+            self.runs[key] = _Known(run.info.run_id, whole)
+        known = self.runs[key]
+        if known.status != "RUNNING":
+            self.client.update_run(known.run_id, status="RUNNING")
+            known.status = "RUNNING"
+        self._tags(key, tags)
+        new = {k: v for k, v in _texts(params).items() if known.params.get(k) != v}
+        for part in _parts(list(new.items()), ITEMS_PER_CALL):
+            self.client.log_batch(known.run_id, params=[Param(k, v) for k, v in part])
+        known.params |= new
+
+    def _metrics(self, events: list[dict[str, Any]]) -> None:
+        by_key: dict[str, list[Metric]] = {}
+        for event in events:
+            metrics = by_key.setdefault(event["key"], [])
+            metrics += [
+                Metric(name, value, event["time"], event["epoch"])
+                for name, value in event["values"].items()
+            ]
+        for key, metrics in by_key.items():
+            for part in _parts(metrics, METRICS_PER_CALL):
+                self.client.log_batch(self.runs[key].run_id, metrics=part)
+
+    def _tags(self, key: str, tags: dict[str, Any]) -> None:
+        known = self.runs[key]
+        new = {k: v for k, v in _texts(tags).items() if known.tags.get(k) != v}
+        for part in _parts(list(new.items()), ITEMS_PER_CALL):
+            self.client.log_batch(known.run_id, tags=[RunTag(k, v) for k, v in part])
+        known.tags |= new
+
+    def _status(self, key: str, status: str, reason: str, time: int) -> None:
+        self._tags(key, {names.STATUS: status, names.REASON: reason})
+        known = self.runs[key]
+        if known.status != names.MLFLOW_STATUS[status]:
+            self._terminate(known, names.MLFLOW_STATUS[status], time)
+
+    def _artifact(self, key: str, path: str, folder: str | None) -> None:
+        """Upload a file; one that is gone was uploaded before or has nothing to offer."""
+        if Path(path).exists():
+            self.client.log_artifact(self.runs[key].run_id, path, folder)
+
+    def _terminate(self, known: _Known, status: str, time: int | None) -> None:
+        self.client.set_terminated(known.run_id, status=status, end_time=time)
+        known.status = status
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    """Values as MLflow stores them: text, cut at its limit."""
+    return {
+        k: (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))[:TEXT_LIMIT]
+        for k, v in values.items()
+    }
+
+
+def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,0 +1,166 @@
+"""The process that delivers a study's spool to MLflow, beside the driver and never in its way.
+
+It retries for as long as the driver lives; when the driver has ended or died it delivers what is
+there and ends. `python -m studies.tracker.sender FOLDER` delivers what an outage left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies.tracker.spool import Cursor, read_events
+
+if TYPE_CHECKING:
+    from studies.tracker.delivery import Delivery
+
+URI_VARIABLE = "VAE_STUDIES_TRACKING_URI"
+BATCH = 500  # events per delivery; the cursor moves after each
+IDLE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+FAREWELL_S = 20.0  # how long to go on trying after the driver's death
+
+
+@dataclass
+class SenderState:
+    """What the sender tells the driver, in `sender.json`."""
+
+    delivered: int = 0
+    error: str = ""
+    runs: dict[str, str] | None = None
+
+
+def read_state(folder: Path) -> SenderState:
+    """The sender's latest word; an empty state before its first."""
+    path = folder / "sender.json"
+    return SenderState(**json.loads(path.read_text())) if path.exists() else SenderState()
+
+
+class Sender:
+    """Delivers `folder`'s spool; one sender per spool at a time."""
+
+    def __init__(self, folder: Path, uri: str, driver: int | None) -> None:
+        self.folder = folder
+        self.uri = uri
+        self.driver = driver
+        self.cursor = Cursor(folder)
+        self.delivery: Delivery | None = None
+        self.pause = IDLE_S
+        self.end: int | None = None
+
+    def run(self) -> bool:
+        """Deliver until the spool is closed or the driver gone; True if all was delivered."""
+        deadline: float | None = None
+        while True:
+            alone = self.driver is None or os.getppid() != self.driver
+            if alone and self.end is None:  # what a later driver appends is for its own sender
+                self.end = (self.folder / "events.jsonl").stat().st_size
+                deadline = time.monotonic() + FAREWELL_S
+            progress, closed = self._deliver_some()
+            if closed or (self.end is not None and self.cursor.offset >= self.end):
+                return closed or self._farewell()
+            if deadline is not None and not progress and time.monotonic() > deadline:
+                return False
+            if not progress:
+                time.sleep(self.pause)
+
+    def _farewell(self) -> bool:
+        """All of a dead driver's events are delivered: close the runs it left open."""
+        try:
+            self.delivery = self.delivery or self._connect()
+            if self.driver is not None:
+                self.delivery.abandon()
+        except Exception as error:
+            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            return False
+        return True
+
+    def _deliver_some(self) -> tuple[bool, bool]:
+        """Deliver one batch; (made progress, met the end of the study's session)."""
+        try:
+            if self.delivery is None:
+                self.delivery = self._connect()
+            path = self.folder / "events.jsonl"
+            events, offset = read_events(path, self.cursor.offset, BATCH, self.end)
+            closed = bool(events) and events[-1]["event"] == "close"
+            closed = closed and offset == path.stat().st_size
+            self.delivery.deliver(event for event in events if event["event"] != "close")
+        except Exception as error:  # the tracker may fail in any way; the study goes on
+            self.delivery = None  # whatever we believed about its runs is to be read again
+            self.pause = min(self.pause * 2, LONGEST_PAUSE_S)
+            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            return False, False
+        self.pause = IDLE_S
+        if offset > self.cursor.offset:
+            self.cursor.advance(offset)
+            self._tell("")
+        return bool(events), closed
+
+    def _connect(self) -> Delivery:
+        from studies.tracker.delivery import Delivery  # imports mlflow: seconds
+
+        study = json.loads((self.folder / "study.json").read_text())
+        return Delivery(self.uri, study["study"], study["artifact_location"])
+
+    def _tell(self, error: str) -> None:
+        runs = {k: v.run_id for k, v in self.delivery.runs.items()} if self.delivery else None
+        if runs is None:
+            runs = read_state(self.folder).runs
+        state = SenderState(self.cursor.offset, error.replace(self.uri, "<tracking-uri>"), runs)
+        temporary = self.folder / "sender.tmp"
+        temporary.write_text(json.dumps(asdict(state)))
+        os.replace(temporary, self.folder / "sender.json")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]
+
+
+def hold_lock(folder: Path) -> Any:
+    """Wait for a sender of an earlier driver to end, then hold the spool's lock."""
+    lock = (folder / "sender.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def main() -> int:
+    """Deliver the spool in the folder given; exit code 1 if something could not be delivered."""
+    parser = argparse.ArgumentParser(prog="python -m studies.tracker.sender", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a study's spool: STORAGE/STUDY/spool")
+    parser.add_argument("--tracking-uri", help="where to; default: where the study was sent")
+    parser.add_argument("--driver", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    uri = options.tracking_uri or os.environ.get(URI_VARIABLE) or stored_uri(options.folder)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    lock = hold_lock(options.folder)
+    try:
+        whole = Sender(options.folder, uri, options.driver).run()
+    finally:
+        lock.close()
+    if not whole:
+        print(f"not delivered: {read_state(options.folder).error}", file=sys.stderr)
+    return 0 if whole else 1
+
+
+def stored_uri(folder: Path) -> str:
+    """The tracking URI in the spool's header; exits with a line if there is none."""
+    header = folder / "study.json"
+    uri = json.loads(header.read_text()).get("uri") if header.exists() else None
+    if not uri:
+        sys.exit(f"{folder}: no tracking URI is kept here, give --tracking-uri")
+    return str(uri)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

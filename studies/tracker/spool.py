@@ -1,0 +1,87 @@
+"""The spool: every event meant for the tracker, in order, on disk before anything is sent.
+
+The driver appends and never waits for a tracker; the sender (a process of its own) delivers. An
+event may be delivered twice, after a crash: each is made so that the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Spool:
+    """Append-only JSON lines in `folder`; one writer."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.path = folder / "events.jsonl"
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._size = self._cut_torn_line()
+
+    @property
+    def size(self) -> int:
+        """Bytes of whole events so far."""
+        return self._size
+
+    def append(self, **event: Any) -> None:
+        """Add an event; raises OSError where the disk is full, leaving only whole events."""
+        line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        try:
+            written = os.write(self._fd, line)
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(line)
+
+    def commit(self) -> None:
+        """Make all events survive a crash of the machine."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        os.close(self._fd)
+
+    def _cut_torn_line(self) -> int:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.ftruncate(self._fd, whole)
+        return whole
+
+
+class Cursor:
+    """How far the sender has delivered, in bytes of the spool, kept on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "delivered"
+        self.offset = int(self.path.read_text()) if self.path.exists() else 0
+
+    def advance(self, offset: int) -> None:
+        """Record that everything before `offset` has been delivered."""
+        self.offset = offset
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(str(offset))
+        os.replace(temporary, self.path)
+
+
+def read_events(
+    path: Path, offset: int, limit: int, end: int | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """Up to `limit` whole events from `offset` on, not beyond `end`; and the offset after them."""
+    events: list[dict[str, Any]] = []
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            beyond = end is not None and offset + len(line) > end
+            if beyond or not line.endswith(b"\n") or len(events) == limit:
+                break
+            events.append(json.loads(line))
+            offset += len(line)
+    return events, offset

@@ -1,0 +1,119 @@
+"""The driver's side of the tracker: events in, no waiting, no dependence on MLflow being there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from studies.tracker import names
+from studies.tracker.sender import URI_VARIABLE, SenderState, read_state
+from studies.tracker.spool import Spool
+
+SENDER = (sys.executable, "-m", "studies.tracker.sender")
+PATIENCE_S = 30.0  # how long `close` waits without any progress
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch, as MLflow counts time."""
+    return time.time_ns() // 1_000_000
+
+
+class Tracker:
+    """Records one study: every method returns at once, the sender delivers."""
+
+    def __init__(
+        self, folder: Path, uri: str, study: str, artifact_location: str | None = None
+    ) -> None:
+        self.folder = folder
+        self.uri = uri
+        self.spool = Spool(folder)
+        header = {"study": study, "artifact_location": artifact_location}
+        if not urlsplit(uri).password:  # a secret stays out of files
+            header["uri"] = uri
+        (folder / "study.json").write_text(json.dumps(header))
+        self._sender = self._start_sender()
+
+    def _start_sender(self) -> subprocess.Popen[bytes]:
+        """A process group of its own: Ctrl-C is for the driver, which then says goodbye."""
+        with (self.folder / "sender.log").open("ab") as log:
+            return subprocess.Popen(
+                [*SENDER, str(self.folder), "--driver", str(os.getpid())],
+                env=os.environ | {URI_VARIABLE: self.uri, "PYTHONPATH": os.pathsep.join(sys.path)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def study(self, tags: dict[str, Any], params: dict[str, Any], note: str) -> None:
+        """Open the parent run."""
+        tags = {names.ROLE: names.ROLE_STUDY, names.NOTE: note, **tags}
+        self._run("", None, tags, params)
+
+    def trial(self, key: str, tags: dict[str, Any], params: dict[str, Any]) -> None:
+        """Open, or open again, the run of a trial."""
+        tags = {names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.REASON: "", **tags}
+        self._run(key, f"trial-{key}", tags, params)
+
+    def _run(
+        self, key: str, name: str | None, tags: dict[str, Any], params: dict[str, Any]
+    ) -> None:
+        self.spool.append(
+            event="run", key=key, name=name or "study", tags=tags, params=params, time=now_ms()
+        )
+
+    def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:
+        """A trial's metrics after `epoch`; `time_ms` is theirs for ever, whoever repeats them."""
+        self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
+
+    def tags(self, key: str, tags: dict[str, Any]) -> None:
+        """Set tags of a run; key "" is the study's."""
+        self.spool.append(event="tags", key=key, tags=tags)
+
+    def artifact(self, key: str, path: Path, folder: str | None = None) -> None:
+        """Attach a file, which must stay where it is until it is delivered."""
+        self.spool.append(event="artifact", key=key, path=str(path), folder=folder)
+
+    def ended(self, key: str, status: str, reason: str) -> None:
+        """How a run ended; key "" is the study's."""
+        self.spool.append(event="status", key=key, status=status, reason=reason, time=now_ms())
+
+    def commit(self) -> None:
+        """Make all events survive a crash of the machine."""
+        self.spool.commit()
+
+    def state(self) -> SenderState:
+        """What the sender has delivered, and what troubles it."""
+        return read_state(self.folder)
+
+    def close(self, patience: float = PATIENCE_S) -> str:
+        """End the session; what could not be delivered, in one sentence, "" if all was.
+
+        Waits for as long as the sender makes progress, and `patience` seconds beyond that.
+        """
+        self.spool.append(event="close")
+        self.spool.close()
+        delivered, deadline = -1, time.monotonic() + patience
+        while self._sender.poll() is None and time.monotonic() < deadline:
+            now = self.state().delivered
+            if now > delivered:
+                delivered, deadline = now, time.monotonic() + patience
+            time.sleep(0.05)
+        if self._sender.poll() is None:
+            self._sender.terminate()
+            self._sender.wait(10)
+        left = self.spool.size - self.state().delivered
+        if left <= 0:
+            return ""
+        return (
+            f"{left} bytes of events could not be delivered to the tracker "
+            f"({self.state().error or 'no answer'}); they are kept: send them with "
+            f"python -m studies.tracker.sender {shlex.quote(str(self.folder))}"
+        )

@@ -1,0 +1,201 @@
+"""What a trained model is worth: validation after each epoch, and the one look at the test set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from vae_trainables import features, likelihoods, metrics, noise, representation
+from vae_trainables.config import NoiseKind, TrialConfig
+from vae_trainables.datasets import Split
+from vae_trainables.streams import EVALUATION_SEED, Streams
+
+if TYPE_CHECKING:
+    from vae_trainables.train import TrialData
+
+BATCH = 500  # images at a time; no result depends on it
+PROBE_IMAGES = 20_000  # training images that a probe is fitted on
+EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
+FRECHET_SAMPLES = 5_000
+ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
+ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
+ROBUSTNESS_IMAGES = 2_000
+
+
+class Evaluator:
+    """Evaluates models on one data set, keeping the fixed noise between trials."""
+
+    def __init__(self, data: TrialData, device: torch.device) -> None:
+        self.data = data
+        self.device = device
+        self._sets: dict[tuple[str, str, float], tuple[Tensor, Tensor]] = {}
+        self._real_features: Tensor | None = None
+
+    def validate(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+        """`val/...` of the validation split, with the extras that `config.evaluations` names."""
+        found = self._measure(model, config, "val")
+        if "probe" in config.evaluations:
+            found["probe"] = self._probe(model, "val", EPOCH_PROBE_IMAGES)["accuracy"]
+        if "frechet" in config.evaluations and config.variational:
+            found["frechet"] = self._frechet(model, config)
+        return {f"val/{name}": value for name, value in found.items()}
+
+    def test(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+        """`test/...`: everything of `validate`, both probes; opens the test split."""
+        found = self._measure(model, config, "test")
+        codes, test_codes = self._codes(model, "train", PROBE_IMAGES), self._codes(model, "test")
+        labels = self.data.train.labels[: len(codes)]
+        test_labels = self._split("test").labels
+        for name, probe in (
+            ("probe", representation.logistic_probe),
+            ("knn", representation.knn_probe),
+        ):
+            result = probe(codes.numpy(), labels.numpy(), test_codes.numpy(), test_labels.numpy())
+            found[name] = float(result.accuracy)
+        return {f"test/{name}": value for name, value in found.items()}
+
+    def robustness(self, model: nn.Module, config: TrialConfig) -> list[dict[str, Any]]:
+        """Denoising quality of the first test images over noise kinds and factors."""
+        split = self._split("test").take(ROBUSTNESS_IMAGES)
+        clean = as_float(split.images.to(self.device))
+        likelihood = likelihoods.build(config)
+        rows = []
+        for kind in ROBUSTNESS_KINDS:
+            for factor in ROBUSTNESS_FACTORS:
+                noisy = evaluation_noise(clean, kind, factor)
+                denoised = denoise(model, likelihood, noisy)
+                rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
+        return rows
+
+    @torch.inference_mode()
+    def _measure(self, model: nn.Module, config: TrialConfig, split: str) -> dict[str, float]:
+        """Denoising by the latent mean; the ELBO by one fixed sample of the latent."""
+        model.eval()
+        likelihood = likelihoods.build(config)
+        clean, noisy = self._images(split, config.eval_noise_kind, config.eval_noise_factor)
+        eps = None
+        if config.variational:
+            streams = Streams(EVALUATION_SEED, self.device)
+            eps = streams.normal("latent", 0, (len(clean), model.noise_dim))  # type: ignore[arg-type]
+        sums: dict[str, Tensor] = {}
+        codes = []
+        for start in range(0, len(clean), BATCH):
+            part = slice(start, start + BATCH)
+            per_image, z_mean = _measure_batch(
+                model, likelihood, clean[part], noisy[part], None if eps is None else eps[part]
+            )
+            codes.append(z_mean)
+            for name, values in per_image.items():
+                sums[name] = sums.get(name, 0) + values.double().sum()
+        found = {name: float(value) / len(clean) for name, value in sums.items()}
+        found["active_units"] = float(metrics.active_units(torch.cat(codes)))
+        return found
+
+    def _probe(self, model: nn.Module, split: str, train_images: int) -> dict[str, float]:
+        codes, other = self._codes(model, "train", train_images), self._codes(model, split)
+        result = representation.logistic_probe(
+            codes.numpy(),
+            self.data.train.labels[: len(codes)].numpy(),
+            other.numpy(),
+            self._split(split).labels.numpy(),
+        )
+        return {"accuracy": float(result.accuracy), "macro_f1": float(result.macro_f1)}
+
+    def _codes(self, model: nn.Module, split: str, limit: int | None = None) -> Tensor:
+        """z_mean of clean images, `(N, latent)`, on the CPU."""
+        images = self._split(split).take(limit).images
+        return encode(model, images, self.device)
+
+    @torch.inference_mode()
+    def _frechet(self, model: nn.Module, config: TrialConfig) -> float:
+        """Fréchet distance of prior samples to validation images, in classifier features."""
+        if self.data.feature_net is None:
+            raise ValueError("the evaluation 'frechet' needs a feature net in the trial's data")
+        net = features.FeatureNet()
+        net.load_state_dict(self.data.feature_net)
+        net.eval().to(self.device)
+        if self._real_features is None:
+            real = as_float(self._split("val").images.to(self.device))
+            self._real_features = features.extract(net, real)
+        likelihood = likelihoods.build(config)
+        streams = Streams(EVALUATION_SEED, self.device)
+        eps = streams.normal("latent", 1, (FRECHET_SAMPLES, model.noise_dim))  # type: ignore[arg-type]
+        model.eval()
+        samples = torch.cat(
+            [likelihood.mean(model.sample(part)) for part in eps.split(BATCH)]  # type: ignore[operator]
+        )
+        fake = features.extract(net, samples)
+        return float(features.frechet_distance(self._real_features, fake))
+
+    def _images(self, split: str, kind: NoiseKind, factor: float) -> tuple[Tensor, Tensor]:
+        """Clean and noisy images of a split, made once."""
+        key = (split, kind, factor)
+        if key not in self._sets:
+            clean = as_float(self._split(split).images.to(self.device))
+            self._sets[key] = (clean, evaluation_noise(clean, kind, factor))
+        return self._sets[key]
+
+    def _split(self, name: str) -> Split:
+        split: Split | None = getattr(self.data, name)
+        if split is None:
+            raise PermissionError(f"this trial was given no {name} split: a search may not see it")
+        return split
+
+
+def evaluation_noise(clean: Tensor, kind: NoiseKind, factor: float) -> Tensor:
+    """The fixed evaluation noise on `clean` `(N, C, H, W)`: the same for every model and trial."""
+    if factor == 0:
+        return clean
+    streams = Streams(EVALUATION_SEED, torch.device("cpu"))  # the same bits on every device
+    draw = streams.normal if noise.random_kind(kind) == "normal" else streams.uniform
+    return noise.corrupt(kind, clean, factor, draw("noise", 0, tuple(clean.shape)).to(clean.device))
+
+
+@torch.inference_mode()
+def denoise(model: nn.Module, likelihood: likelihoods.Likelihood, noisy: Tensor) -> Tensor:
+    """Reconstruction from the latent mean, `(N, C, H, W)` in [0, 1]."""
+    model.eval()
+    return torch.cat([likelihood.mean(model(part).logits) for part in noisy.split(BATCH)])
+
+
+@torch.inference_mode()
+def encode(model: nn.Module, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """z_mean `(N, latent)` on the CPU of uint8 images `(N, C, H, W)`."""
+    model.eval()
+    parts = images.split(BATCH)
+    return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])  # type: ignore[operator]
+
+
+def _measure_batch(
+    model: nn.Module,
+    likelihood: likelihoods.Likelihood,
+    clean: Tensor,
+    noisy: Tensor,
+    eps: Tensor | None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    at_mean = model(noisy)
+    sampled = at_mean if eps is None else model(noisy, eps)
+    recon = likelihood.nll(sampled.logits, clean)
+    kl = sampled.kl.sum(1)
+    image = likelihood.mean(at_mean.logits)
+    found = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
+    return found | _per_image(image, clean), at_mean.z_mean
+
+
+def _per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    return {
+        "mse": metrics.mse(image, clean),
+        "psnr": metrics.psnr(image, clean),
+        "ssim": metrics.ssim(image, clean),
+    }
+
+
+def _quality(image: Tensor, clean: Tensor) -> dict[str, float]:
+    return {k: float(v.double().mean()) for k, v in _per_image(image, clean).items()}
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
+    return images.to(torch.float32).mul_(1 / 255)

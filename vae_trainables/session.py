@@ -1,0 +1,128 @@
+"""A trial as its runner sees it: one record per epoch, and the truth about how it ended.
+
+A session continues from the newest whole checkpoint in its folder and first repeats the records
+that the checkpoint holds, so that a runner which died before noting one down misses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vae_trainables.config import TrialConfig
+from vae_trainables.evaluation import Evaluator
+from vae_trainables.train import DivergedError, Trial, TrialData
+
+Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory"]
+
+WEIGHTS = "weights.safetensors"
+CONFIG = "config.json"
+ROBUSTNESS = "robustness.json"
+ERROR = "error.txt"
+_ALLOCATION_FAILED = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+
+
+@dataclass
+class Record:
+    """What a trial says after an epoch: metrics by name, or no metrics and why it ended."""
+
+    epoch: int
+    outcome: Outcome
+    reason: str = ""
+    time_ms: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, to be sent between processes."""
+        return asdict(self)
+
+
+class Session:
+    """One trial in `folder`, from wherever it stands to its end.
+
+    open_test: whether the end includes the one look at the test split and the robustness grid.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TrialData,
+        folder: Path,
+        *,
+        open_test: bool,
+        device: str = "cpu",
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self.config, self.data, self.folder, self.open_test = config, data, folder, open_test
+        self.device, self.evaluator = device, evaluator
+        self.trial: Trial | None = None
+        self._told = 0
+        self._notes: list[str] = []
+
+    def next_record(self) -> Record:
+        """The next epoch's record; an exception of the trial becomes the record of its end."""
+        try:
+            return self._next()
+        except DivergedError as error:
+            return self._end("diverged", str(error))
+        except Exception as error:
+            if _is_out_of_memory(error):
+                return self._end("out_of_memory", f"{type(error).__name__}: {_first_line(error)}")
+            self._keep_traceback()
+            return self._end("failed", f"{type(error).__name__}: {_first_line(error)}")
+
+    def _next(self) -> Record:
+        if self.trial is None:
+            self.trial = self._open()
+        trial = self.trial
+        if self._told == len(trial.history):
+            trial.run_epoch()
+            trial.save(self.folder)
+        entry = trial.history[self._told]
+        self._told += 1
+        last = trial.done and self._told == len(trial.history)
+        metrics = entry["metrics"] | (self._finish(trial) if last else {})
+        notes, self._notes = self._notes, []
+        outcome: Outcome = "finished" if last else "running"
+        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes)
+
+    def _open(self) -> Trial:
+        torch.set_num_threads(self.config.threads)
+        trial = Trial(self.config, self.data, device=self.device, evaluator=self.evaluator)
+        self._notes += trial.resume(self.folder)
+        return trial
+
+    def _finish(self, trial: Trial) -> dict[str, float]:
+        """Leave the weights behind and, where allowed, open the test split."""
+        trial.save_weights(self.folder / WEIGHTS)
+        (self.folder / CONFIG).write_text(self.config.model_dump_json(indent=1))
+        if not self.open_test:
+            return {}
+        rows = trial.evaluator.robustness(trial.model, self.config)
+        (self.folder / ROBUSTNESS).write_text(json.dumps(rows))
+        return trial.evaluator.test(trial.model, self.config)
+
+    def _end(self, outcome: Outcome, reason: str) -> Record:
+        epoch = self.trial.epoch if self.trial is not None else 0
+        self.trial = None
+        return Record(epoch, outcome, reason)
+
+    def _keep_traceback(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / ERROR).write_text(traceback.format_exc())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(t in str(error) for t in _ALLOCATION_FAILED)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]

@@ -1,0 +1,213 @@
+"""One trial, readable top to bottom: the specification that every faster path must equal.
+
+`Trial.run_epoch` trains one epoch and evaluates; `save`/`resume` continue bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vae_trainables import checkpoint, losses, models, noise, schedules
+from vae_trainables.config import TrialConfig
+from vae_trainables.datasets import Split
+from vae_trainables.evaluation import Evaluator, as_float
+from vae_trainables.models import ModelOutput
+from vae_trainables.streams import Streams
+
+TERMS = ("loss", "recon", "kl", "supcon")
+
+
+class DivergedError(Exception):
+    """The training loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """What a trial may see. A search trial gets no test split, so that it cannot leak."""
+
+    train: Split
+    val: Split
+    test: Split | None = None
+    feature_net: dict[str, Tensor] | None = None
+
+
+class Trial:
+    """A model, its optimizer and its schedules, somewhere between epoch 0 and `config.epochs`."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TrialData,
+        *,
+        device: torch.device | str = "cpu",
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.train = data.train.take(config.train_size)
+        self.images = self.train.images.to(self.device)
+        self.labels = self.train.labels.to(self.device)
+        self.streams = Streams(config.seed, self.device)
+        self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(self.model, config)
+        self.plateau = schedules.Plateau(config)
+        self.early_stopping = schedules.EarlyStopping(config)
+        self.evaluator = evaluator or Evaluator(data, self.device)
+        self.epoch = 0
+        self.stopped_early = False
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step; a data set smaller than one batch is one batch."""
+        return min(self.config.batch_size, len(self.images))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches per epoch; the rest sits out, another rest each epoch."""
+        return len(self.images) // self.batch_size
+
+    @property
+    def done(self) -> bool:
+        """True once no epoch is left, or early stopping has ended the trial."""
+        return self.stopped_early or self.epoch >= self.config.epochs
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train one epoch and evaluate on validation; metrics as listed in the reference docs.
+
+        They also become an entry of `history`: epoch (from 1), time_ms (since 1970), metrics.
+        Raises DivergedError once the summed training loss is not finite.
+        """
+        started = time.perf_counter()
+        self.model.train()
+        totals = torch.zeros(len(TERMS), device=self.device)
+        order = self.streams.permutation(self.epoch, len(self.images))
+        for i in range(self.steps_per_epoch):
+            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+            totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
+        means = dict(zip(TERMS, (totals / self.steps_per_epoch).tolist(), strict=True))
+        if not all(math.isfinite(value) for value in means.values()):
+            raise DivergedError(f"training loss is {means['loss']} in epoch {self.epoch + 1}")
+        self.epoch += 1
+        trained = time.perf_counter()
+        metrics = {f"train/{name}": value for name, value in means.items()}
+        metrics["beta"] = self._beta(self.epoch * self.steps_per_epoch - 1)
+        metrics["lr"] = self.optimizer.param_groups[0]["lr"]
+        metrics |= self.evaluator.validate(self.model, self.config)
+        self._adapt(metrics)
+        metrics["time/epoch_s"] = trained - started
+        metrics["time/eval_s"] = time.perf_counter() - trained
+        now = time.time_ns() // 1_000_000
+        self.history.append({"epoch": self.epoch, "time_ms": now, "metrics": metrics})
+        return metrics
+
+    def _train_step(self, step: int, batch: Tensor) -> Tensor:
+        """One optimizer step on the images of indices `batch`; the loss terms, `(4,)`."""
+        config = self.config
+        clean = as_float(self.images.index_select(0, batch))
+        labels = self.labels.index_select(0, batch)
+        noisy = add_noise(clean, config, self.streams, step)
+        eps = None
+        if config.variational:
+            eps = self.streams.normal("latent", step, (len(batch), self.model.noise_dim))
+        self._set_lr(step)
+        output: ModelOutput = self.model(noisy, eps, labels)
+        terms = losses.objective(output, clean, labels, config, self._beta(step))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.loss.backward()
+        self.optimizer.step()
+        return torch.stack([terms.loss, terms.recon, terms.kl, terms.supcon]).detach()
+
+    def _beta(self, step: int) -> float:
+        return schedules.beta(self.config, step, self.steps_per_epoch)
+
+    def _set_lr(self, step: int) -> None:
+        total = self.config.epochs * self.steps_per_epoch
+        lr = schedules.lr(self.config, step, total) * self.plateau.scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _adapt(self, metrics: dict[str, float]) -> None:
+        """Plateau and early stopping watch a quantity that warm-up does not move."""
+        self.plateau.update(self.epoch, metrics["val/neg_elbo"])
+        self.stopped_early = self.early_stopping.update(self.epoch, metrics["val/neg_elbo"])
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the rest of the training depends on: tensors, and JSON-able facts."""
+        weights = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        meta = {
+            "config": self.config.model_dump(mode="json"),
+            "epoch": self.epoch,
+            "stopped_early": self.stopped_early,
+            "plateau": self.plateau.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
+            "history": self.history,
+        }
+        return weights | checkpoint.flatten_optimizer(self.optimizer), meta
+
+    def load_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Continue from `state()` of the same configuration; ValueError if it is another."""
+        if meta["config"] != self.config.model_dump(mode="json"):
+            raise ValueError("the checkpoint belongs to another configuration")
+        model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+        self.model.load_state_dict(model)
+        optimizer = ((k, v) for k, v in tensors.items() if k.startswith("optimizer/"))
+        checkpoint.restore_optimizer(self.optimizer, optimizer)
+        self.epoch = meta["epoch"]
+        self.stopped_early = meta["stopped_early"]
+        self.plateau.load_state_dict(meta["plateau"])
+        self.early_stopping.load_state_dict(meta["early_stopping"])
+        self.history = meta["history"]
+
+    def save_weights(self, path: Path) -> None:
+        """Write the model alone, with the configuration that `models.build` needs."""
+        tensors, meta = self.state()
+        model = {name: value for name, value in tensors.items() if name.startswith("model/")}
+        meta = {"config": meta["config"], "epoch": self.epoch}
+        checkpoint.write_tensors(path, model, meta)
+
+    def save(self, folder: Path) -> Path:
+        """Write this epoch's checkpoint into `folder`."""
+        return checkpoint.save_checkpoint(folder, self.epoch, *self.state())
+
+    def resume(self, folder: Path) -> list[str]:
+        """Continue from the newest whole checkpoint in `folder`; complaints about others."""
+        found = checkpoint.load_newest(folder)
+        if found is None:
+            return []
+        tensors, meta, complaints = found
+        self.load_state(tensors, meta)
+        return complaints
+
+
+def build_model(config: TrialConfig) -> nn.Module:
+    """The model with the initial weights that belong to `config.seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return models.build(config)
+
+
+def build_optimizer(model: nn.Module, config: TrialConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW, fused into one kernel per step."""
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def add_noise(clean: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:
+    """The training input `(B, C, H, W)`: fresh noise each step, or `clean` itself at factor 0."""
+    top = config.noise_factor_max
+    if config.noise_factor == 0 and not top:
+        return clean
+    factor: float | Tensor = config.noise_factor
+    if top is not None:
+        share = streams.uniform("factor", step, (len(clean), 1, 1, 1))
+        factor = config.noise_factor + (top - config.noise_factor) * share
+    draw = streams.normal if noise.random_kind(config.noise_kind) == "normal" else streams.uniform
+    return noise.corrupt(config.noise_kind, clean, factor, draw("noise", step, tuple(clean.shape)))
