@@ -6,45 +6,153 @@ A new one is one class here and one line in `build`.
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_trainables.config import ModelConfig
+from vae_trainables.config import LikelihoodKind, ModelConfig
+
+SMALLEST_STD = math.exp(-6.0)
+"""Floor of the sigma-VAE's std, as in Rybkin et al. 2021: about half a grey level of 255."""
+
+_LOG_2PI = math.log(2.0 * math.pi)
+_TAYLOR_RADIUS = 0.25  # |logit| below which series replace quotients that cancel around 0
 
 
-class Likelihood(Protocol):
+class Likelihood(ABC):
     """p(x | logits), pixels independent given the logits."""
 
+    @abstractmethod
     def nll(self, logits: Tensor, target: Tensor) -> Tensor:
         """-log p(target | logits) in nats summed over pixels; both (B, C, H, W) -> (B,)."""
 
+    @abstractmethod
     def mean(self, logits: Tensor) -> Tensor:
         """E[x | logits], an image in [0, 1], (B, C, H, W)."""
 
+    def settled(self, mse: float) -> Likelihood:
+        """This likelihood with all that a batch decides decided; `mse`: of a whole split.
+
+        Evaluation goes through it, so that no figure depends on the batch size.
+        """
+        return self
+
 
 @dataclass(frozen=True)
-class Bernoulli:
+class Bernoulli(Likelihood):
     """Binary cross-entropy; grey targets are taken as probabilities (Kingma & Welling 2014).
 
     For grey targets the lowest possible value is their entropy, not zero.
     """
 
     def nll(self, logits: Tensor, target: Tensor) -> Tensor:
-        """See `Likelihood.nll`."""
         bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return bce.flatten(1).sum(1)
 
     def mean(self, logits: Tensor) -> Tensor:
-        """See `Likelihood.mean`."""
         return torch.sigmoid(logits)
+
+
+@dataclass(frozen=True)
+class ContinuousBernoulli(Likelihood):
+    """The Bernoulli made a density on [0, 1] (Loaiza-Ganem & Cunningham 2019).
+
+    With lambda = sigmoid(logit) its normaliser is C = logit / tanh(logit / 2), an even function
+    of the logit that is 2 at lambda = 0.5. Its mean is not lambda but lies nearer to 0.5.
+    """
+
+    def nll(self, logits: Tensor, target: Tensor) -> Tensor:
+        bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return (bce - continuous_bernoulli_log_normalizer(logits)).flatten(1).sum(1)
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return continuous_bernoulli_mean(logits)
+
+
+@dataclass(frozen=True)
+class Gaussian(Likelihood):
+    """Normal pixels around sigmoid(logits) with one fixed std; a density, so it may be negative."""
+
+    std: float
+
+    def nll(self, logits: Tensor, target: Tensor) -> Tensor:
+        squares = _squared_error(self.mean(logits), target)
+        pixels = target[0].numel()
+        constant = pixels * (math.log(self.std) + 0.5 * _LOG_2PI)
+        return squares * (0.5 / self.std**2) + constant
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits)
+
+
+@dataclass(frozen=True)
+class Sigma(Likelihood):
+    """Gaussian whose variance is the maximum-likelihood one of the batch: its MSE.
+
+    The optimal sigma-VAE of Rybkin, Daniilidis & Levine 2021: reconstruction and KL
+    are balanced without a weight to tune. One variance for all images and pixels of a batch, with
+    std at least `SMALLEST_STD`. An image's nats therefore depend on its batch: evaluate through
+    `settled`, which takes the variance of the whole split.
+    """
+
+    def nll(self, logits: Tensor, target: Tensor) -> Tensor:
+        squares = _squared_error(self.mean(logits), target)
+        pixels = target[0].numel()
+        variance = (squares.mean() / pixels).clamp(min=SMALLEST_STD**2)
+        return 0.5 * (squares / variance + pixels * (variance.log() + _LOG_2PI))
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits)
+
+    def settled(self, mse: float) -> Likelihood:
+        return Gaussian(max(math.sqrt(mse), SMALLEST_STD))
+
+
+def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
+    """log C(sigmoid(logits)) = log(logits / tanh(logits / 2)), elementwise, same shape.
+
+    The quotient is 0 / 0 at 0 and its gradient cancels around it: there the Taylor series, whose
+    first omitted term is below 3e-12. Both branches see safe values, so no NaN in the gradient.
+    """
+    near = logits.abs() < _TAYLOR_RADIUS
+    far = torch.where(near, 1.0, logits)
+    square = torch.where(near, logits, 0.0).square()
+    series = math.log(2.0) + square * (
+        1 / 12 + square * (-7 / 1440 + square * (31 / 90720 - square * (127 / 4838400)))
+    )
+    return torch.where(near, series, torch.log(far / torch.tanh(0.5 * far)))
+
+
+def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
+    """E[x] = 1 / (1 - exp(-logits)) - 1 / logits, elementwise; 0.5 at 0, same shape."""
+    near = logits.abs() < _TAYLOR_RADIUS
+    far = torch.where(near, 1.0, logits)
+    small = torch.where(near, logits, 0.0)
+    square = small.square()
+    series = 0.5 + small * (
+        1 / 12 + square * (-1 / 720 + square * (1 / 30240 - square * (1 / 1209600)))
+    )
+    return torch.where(near, series, 0.5 + 0.5 / torch.tanh(0.5 * far) - 1.0 / far)
+
+
+def _squared_error(mean: Tensor, target: Tensor) -> Tensor:
+    """Summed over pixels, (B, C, H, W) -> (B,)."""
+    return (mean - target).square().flatten(1).sum(1)
+
+
+_KINDS: dict[LikelihoodKind, Callable[[ModelConfig], Likelihood]] = {
+    "bernoulli": lambda config: Bernoulli(),
+    "continuous_bernoulli": lambda config: ContinuousBernoulli(),
+    "gaussian": lambda config: Gaussian(config.gaussian_std),
+    "sigma": lambda config: Sigma(),
+}
 
 
 def build(config: ModelConfig) -> Likelihood:
     """The likelihood that `config.likelihood` names."""
-    if config.likelihood == "bernoulli":
-        return Bernoulli()
-    raise ValueError(f"likelihood {config.likelihood!r} is not built yet")
+    return _KINDS[config.likelihood](config)

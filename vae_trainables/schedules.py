@@ -144,7 +144,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Says when `config.patience` epochs in a row after warm-up brought nothing better; 0: never."""
+    """Stops after `config.patience` epochs in a row, warm-up excepted, without a best; 0: never."""
 
     def __init__(self, config: TrialConfig) -> None:
         self.patience = config.patience

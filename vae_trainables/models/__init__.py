@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vae_trainables.config import ModelConfig, ModelKind
-from vae_trainables.models import conv, mlp
+from vae_trainables.models import conditional, conv, hierarchical, mlp, residual
 from vae_trainables.models.base import Autoencoder, ModelOutput
 
 __all__ = ["BUILDERS", "Autoencoder", "ModelOutput", "build"]
@@ -15,6 +15,9 @@ BUILDERS: dict[ModelKind, Callable[[ModelConfig], Autoencoder]] = {
     "mlp_vae": mlp.build,
     "conv_ae": conv.build,
     "conv_vae": conv.build,
+    "res_conv_vae": residual.build,
+    "cond_conv_vae": conditional.build,
+    "hier_conv_vae": hierarchical.build,
 }
 
 
