@@ -34,6 +34,8 @@ Status = Literal[
 ]
 Phase = Literal["search", "confirm", "reference"]
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # the ledger's own words are for the user
+
 PHASES: tuple[Phase, ...] = ("search", "confirm", "reference")
 
 OPTUNA_STATE: dict[Status, TrialState] = {

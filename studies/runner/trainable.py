@@ -82,7 +82,7 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch."""
         record = self.session.next_record()
-        return {"record": record.as_dict(), "done": record.outcome != "running"}
+        return {"record": record.to_json(), "done": record.outcome != "running"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the session keeps its own checkpoints, which outlive the driver."""

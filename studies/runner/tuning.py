@@ -31,7 +31,16 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 
-class DeskSearcher(Searcher):
+class _AtTheDesk:
+    """Tune pickles its parts for a restore that we never do: the desk stays out of that."""
+
+    desk: Desk
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "desk"}
+
+
+class DeskSearcher(_AtTheDesk, Searcher):
     """Asks the desk for the next trial; knows nothing about search."""
 
     def __init__(self, desk: Desk) -> None:
@@ -54,7 +63,7 @@ class DeskSearcher(Searcher):
         """Nothing to restore."""
 
 
-class DeskScheduler(FIFOScheduler):
+class DeskScheduler(_AtTheDesk, FIFOScheduler):
     """Passes each result to the desk and does what it says."""
 
     def __init__(self, desk: Desk) -> None:
@@ -68,11 +77,11 @@ class DeskScheduler(FIFOScheduler):
         self._decide(trial, result)
 
     def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
-        ended = self.desk.report(_ledger_trial(self.desk, trial), Record(**result["record"]))
+        ended = self.desk.report(_ledger_trial(self.desk, trial), Record.from_json(result["record"]))
         return TrialScheduler.STOP if ended else TrialScheduler.CONTINUE
 
 
-class DeskCallback(Callback):
+class DeskCallback(_AtTheDesk, Callback):
     """Tells the desk of starts and lost workers, and lets it stop the study between two events."""
 
     def __init__(self, desk: Desk) -> None:

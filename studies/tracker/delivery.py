@@ -107,7 +107,7 @@ class Delivery:
     ) -> None:
         """Create the run of `key`, or open it again."""
         if key not in self.runs:
-            whole = {names.STUDY: self.study, names.RUN_NAME: name, **_texts(tags)}
+            whole = {names.STUDY: self.study, **_texts(tags)}
             if key:
                 whole |= {names.TRIAL: key, names.PARENT: self.runs[""].run_id}
             run = self.client.create_run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-RUN_NAME = "mlflow.runName"
 
 ROLE = "vae.role"
 STUDY = "vae.study"

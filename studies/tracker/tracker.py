@@ -33,6 +33,7 @@ class Tracker:
     ) -> None:
         self.folder = folder
         self.uri = uri
+        self.study_name = study
         self.spool = Spool(folder)
         header = {"study": study, "artifact_location": artifact_location}
         if not urlsplit(uri).password:  # a secret stays out of files
@@ -55,7 +56,7 @@ class Tracker:
     def study(self, tags: dict[str, Any], params: dict[str, Any], note: str) -> None:
         """Open the parent run."""
         tags = {names.ROLE: names.ROLE_STUDY, names.NOTE: note, **tags}
-        self._run("", None, tags, params)
+        self._run("", self.study_name, tags, params)
 
     def trial(self, key: str, tags: dict[str, Any], params: dict[str, Any]) -> None:
         """Open, or open again, the run of a trial."""
@@ -63,10 +64,10 @@ class Tracker:
         self._run(key, f"trial-{key}", tags, params)
 
     def _run(
-        self, key: str, name: str | None, tags: dict[str, Any], params: dict[str, Any]
+        self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any]
     ) -> None:
         self.spool.append(
-            event="run", key=key, name=name or "study", tags=tags, params=params, time=now_ms()
+            event="run", key=key, name=name, tags=tags, params=params, time=now_ms()
         )
 
     def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:

@@ -1,0 +1,131 @@
+"""Delivery to a real MLflow (sqlite): twice is as good as once, and foreign runs stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+mlflow = pytest.importorskip("mlflow")
+
+from studies.tracker import names  # noqa: E402
+from studies.tracker.delivery import Delivery  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/m.db"
+
+
+@pytest.fixture
+def study(uri: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, str]:
+    return uri, request.node.name, tmp_path.as_uri()
+
+
+def run_event(key: str, **tags: str) -> dict[str, Any]:
+    params = {"lr": 0.1, "hidden": [400]}
+    return {"event": "run", "key": key, "name": key or "study", "tags": tags, "params": params, "time": 5}
+
+
+def metric_events(key: str, epochs: int) -> list[dict[str, Any]]:
+    return [
+        {"event": "metrics", "key": key, "epoch": e, "values": {"val/mse": 1 / e}, "time": 100 + e}
+        for e in range(1, epochs + 1)
+    ]
+
+
+def status(key: str, status: str) -> dict[str, Any]:
+    return {"event": "status", "key": key, "status": status, "reason": "r", "time": 999}
+
+
+STORY = [
+    run_event("", **{names.ROLE: "study"}),
+    run_event("0000", **{names.ROLE: "trial"}),
+    *metric_events("0000", 3),
+    status("0000", "pruned"),
+    run_event("0001", **{names.ROLE: "trial"}),
+    *metric_events("0001", 2),
+    status("0001", "diverged"),
+    status("", "finished"),
+]
+
+
+def runs(delivery: Delivery) -> dict[str, Any]:
+    found = delivery.client.search_runs([delivery.experiment])
+    return {run.data.tags.get(names.TRIAL, ""): run for run in found}
+
+
+def points(delivery: Delivery, key: str) -> list[tuple[int, float]]:
+    history = delivery.client.get_metric_history(runs(delivery)[key].info.run_id, "val/mse")
+    return [(m.step, m.value) for m in history]
+
+
+def test_a_story_told_twice_by_different_senders_is_stored_once(
+    study: tuple[str, str, str],
+) -> None:
+    for _ in range(2):
+        Delivery(*study).deliver(STORY)
+    delivery = Delivery(*study)
+    found = runs(delivery)
+    assert len(delivery.client.search_runs([delivery.experiment])) == 3
+    assert {key: run.info.status for key, run in found.items()} == {
+        "": "FINISHED",
+        "0000": "FINISHED",
+        "0001": "FAILED",
+    }
+    assert found["0000"].data.tags[names.STATUS] == "pruned"
+    assert found["0000"].data.tags[names.PARENT] == found[""].info.run_id
+    assert found["0000"].data.params == {"lr": "0.1", "hidden": "[400]"}
+    assert points(delivery, "0000") == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
+
+
+@pytest.mark.parametrize("cut", range(1, len(STORY)))
+def test_a_sender_that_died_anywhere_and_repeats_its_batch_changes_nothing(
+    study: tuple[str, str, str], cut: int
+) -> None:
+    Delivery(*study).deliver(STORY[:cut])
+    Delivery(*study).deliver(STORY)
+    delivery = Delivery(*study)
+    assert len(delivery.client.search_runs([delivery.experiment])) == 3
+    assert len(points(delivery, "0000")) == 3
+    assert len(points(delivery, "0001")) == 2
+
+
+def test_two_runs_of_one_trial_become_one(study: tuple[str, str, str]) -> None:
+    """A server that died between creating a run and answering leaves such a pair."""
+    first = Delivery(*study)
+    first.deliver(STORY[:2])
+    tags = {names.STUDY: study[1], names.TRIAL: "0000"}
+    first.client.create_run(first.experiment, tags=tags)
+    second = Delivery(*study)
+    second.deliver(STORY)
+    assert len(second.client.search_runs([second.experiment])) == 3
+
+
+def test_a_dead_drivers_runs_are_closed_and_opened_again(study: tuple[str, str, str]) -> None:
+    delivery = Delivery(*study)
+    delivery.deliver(STORY[:4])
+    delivery.abandon()
+    assert {r.info.status for r in runs(delivery).values()} == {"KILLED"}
+    again = Delivery(*study)
+    again.deliver([run_event(""), run_event("0000")])
+    assert {r.info.status for r in runs(again).values()} == {"RUNNING"}
+
+
+def test_runs_of_others_in_the_same_experiment_are_left_alone(study: tuple[str, str, str]) -> None:
+    delivery = Delivery(*study)
+    foreign = delivery.client.create_run(delivery.experiment, tags={names.TRIAL: "0000"})
+    Delivery(*study).deliver(STORY)
+    run = delivery.client.get_run(foreign.info.run_id)
+    assert run.info.status == "RUNNING"
+    assert run.info.lifecycle_stage == "active"
+    assert not run.data.metrics
+
+
+def test_texts_longer_than_mlflow_takes_are_cut(study: tuple[str, str, str]) -> None:
+    delivery = Delivery(*study)
+    delivery.deliver([run_event("", reason="x" * 9000)])
+    assert len(runs(delivery)[""].data.tags["reason"]) == 5000

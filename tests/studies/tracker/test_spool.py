@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from studies.tracker.spool import Cursor, Spool, read_events
+
+
+def test_events_come_back_in_order_and_in_parts(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for i in range(5):
+        spool.append(event="e", n=i)
+    first, offset = read_events(spool.path, 0, limit=3)
+    rest, end = read_events(spool.path, offset, limit=3)
+    assert [e["n"] for e in first + rest] == [0, 1, 2, 3, 4]
+    assert end == spool.size
+
+
+def test_a_torn_line_is_neither_read_nor_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(event="e", n=0)
+    spool.close()
+    with spool.path.open("ab") as file:
+        file.write(b'{"event": "e", "n"')
+    assert len(read_events(spool.path, 0, limit=9)[0]) == 1
+    again = Spool(tmp_path)
+    again.append(event="e", n=1)
+    assert [e["n"] for e in read_events(spool.path, 0, limit=9)[0]] == [0, 1]
+
+
+def test_reading_stops_at_a_given_end(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(event="e", n=0)
+    end = spool.size
+    spool.append(event="e", n=1)
+    assert read_events(spool.path, 0, limit=9, end=end) == ([{"event": "e", "n": 0}], end)
+
+
+def test_a_full_disk_leaves_only_whole_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    spool.append(event="e", n=0)
+    real, first = os.write, [True]
+
+    def full(fd: int, data: bytes) -> int:
+        if first.pop() if first else False:
+            return real(fd, data[:3])
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="full"):
+        spool.append(event="e", n=1)
+    monkeypatch.undo()
+    spool.append(event="e", n=2)
+    assert [e["n"] for e in read_events(spool.path, 0, limit=9)[0]] == [0, 2]
+
+
+def test_the_cursor_is_remembered(tmp_path: Path) -> None:
+    assert Cursor(tmp_path).offset == 0
+    Cursor(tmp_path).advance(17)
+    assert Cursor(tmp_path).offset == 17
