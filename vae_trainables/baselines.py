@@ -219,7 +219,7 @@ def lookup(training: Training) -> Fitted:
 BASELINES: dict[str, Callable[[Training, int], Fitted]] = {
     "do nothing": lambda training, _: nothing(training),
     "mean image": lambda training, _: mean_image(training),
-    f"wiener, rank {WIENER_RANK}": lambda training, _: wiener(training, WIENER_RANK),
+    f"wiener rank {WIENER_RANK}": lambda training, _: wiener(training, WIENER_RANK),
     "wiener": lambda training, _: wiener(training),
     "pca": lambda training, components: pca(training, components),
     "total variation": lambda training, _: total_variation(training),
