@@ -10,7 +10,7 @@ import json
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -38,9 +38,14 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, to be sent between processes."""
-        return asdict(self)
+    def to_json(self) -> str:
+        """One text, to be sent between processes."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """The record that `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 class Session:
