@@ -6,6 +6,7 @@ so that a step can be replayed bit for bit, captured into a CUDA graph or run un
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -57,6 +58,16 @@ class Autoencoder(nn.Module):
         A plain autoencoder has no prior; it decodes `eps` as it is, for comparison.
         """
         return self.decode(eps, labels)
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) of codes (B, noise_dim) in nats, (B,): standard normal unless overridden."""
+        return log_density(z, torch.zeros_like(z), torch.zeros_like(z))
+
+
+def log_density(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    """log N(z; mean, exp(logvar)) in nats, summed over the dimensions; (B, D) thrice -> (B,)."""
+    nats = (z - mean).square() * torch.exp(-logvar) + logvar + math.log(2.0 * math.pi)
+    return -0.5 * nats.sum(1)
 
 
 def reparameterize(mean: Tensor, logvar: Tensor, eps: Tensor | None) -> Tensor:

@@ -24,8 +24,8 @@ def build(config: ModelConfig) -> OneLevelAutoencoder:
 
 def feature_count(config: ModelConfig) -> int:
     """Length of the flattened last feature map."""
-    channels: int = scaled(config.widths, config.width)[-1]
-    return channels * stage_sizes(config)[-1] ** 2
+    side = stage_sizes(config)[-1]
+    return scaled(config.widths, config.width)[-1] * side * side
 
 
 def conv_encoder(config: ModelConfig, in_channels: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
 from vae_trainables.losses import kl_divergence
-from vae_trainables.models.base import Autoencoder, ModelOutput, reparameterize
+from vae_trainables.models.base import Autoencoder, ModelOutput, log_density, reparameterize
 from vae_trainables.models.residual import activation, down_stages, first_map, up_stages
 from vae_trainables.models.sizes import scaled, stage_sizes
 
@@ -100,6 +100,10 @@ class HierarchicalAutoencoder(Autoencoder):
         top, eps_fine = self._levels(eps)
         down_map = self.top_down(top)
         return self._render(down_map, reparameterize(*self._prior(down_map), eps_fine))
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        top, fine = self._levels(z)
+        return super().log_prior(top) + log_density(fine, *self.prior(top))
 
     def prior(self, top: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of p(z1 | z2 = top), each (B, 2 * latent_dim)."""
