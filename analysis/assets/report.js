@@ -1,0 +1,232 @@
+"use strict";
+
+/* Plots: a colour written "--name" is looked up in the style sheet, so they follow light and dark. */
+const root = document.documentElement;
+const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+function themed(value) {
+  if (typeof value === "string") return value.startsWith("--") ? color(value) : value;
+  if (Array.isArray(value)) {
+    return value.length && typeof value[0] === "object" ? value.map(themed) : value;
+  }
+  if (value && typeof value === "object") {
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, themed(each)]));
+  }
+  return value;
+}
+
+function layoutOf(spec) {
+  const axis = { gridcolor: color("--line"), zerolinecolor: color("--line"), linecolor: color("--muted") };
+  const own = themed(spec.layout);
+  const axes = Object.fromEntries(
+    Object.keys(own).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, { ...axis, ...own[key] }]),
+  );
+  return {
+    height: 320, margin: { l: 10, r: 10, t: 10, b: 10 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: color("--text"), family: "system-ui, sans-serif", size: 12 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11 } },
+    hoverlabel: { bgcolor: color("--surface"), font: { color: color("--text") } },
+    ...own, ...axes,
+  };
+}
+
+function drawPlot(script) {
+  const spec = JSON.parse(script.textContent);
+  const options = {
+    displaylogo: false, responsive: true,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
+  const target = document.getElementById(script.dataset.for);
+  return Plotly.react(target, themed(spec.data), layoutOf(spec), options);
+}
+
+/* A plot is drawn when it comes near the screen: a page with forty of them opens at once. */
+function drawPlots() {
+  const specs = [...document.querySelectorAll("script.spec[data-for]")];
+  const drawn = new Set();
+  const draw = (script) => { drawn.add(script); return drawPlot(script); };
+  const byTarget = new Map(specs.map((script) => [document.getElementById(script.dataset.for), script]));
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((each) => each.isIntersecting)) {
+      watcher.unobserve(entry.target);
+      draw(byTarget.get(entry.target));
+    }
+  }, { rootMargin: "600px" });
+  byTarget.forEach((_, target) => watcher.observe(target));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(drawPlot));
+  addEventListener("beforeprint", () => specs.filter((each) => !drawn.has(each)).forEach(draw));
+}
+
+/* Tables: headings become buttons that sort; what is missing stays at the end. */
+function sortable(table) {
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    heading.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => sort(table, headings, column));
+  });
+}
+
+function sort(table, headings, column) {
+  const heading = headings[column];
+  const up = heading.getAttribute("aria-sort") !== "ascending";
+  headings.forEach((each) => each.setAttribute("aria-sort", "none"));
+  heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+  const numeric = heading.classList.contains("number");
+  const key = (row) => {
+    const value = row.cells[column].dataset.value;
+    return numeric ? Number.parseFloat(value) : value;
+  };
+  const compare = (a, b) => {
+    if (numeric && (Number.isNaN(a) || Number.isNaN(b))) return Number.isNaN(a) - Number.isNaN(b);
+    const order = numeric ? a - b : a.localeCompare(b, undefined, { numeric: true });
+    return up ? order : -order;
+  };
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((a, b) => compare(key(a), key(b)));
+  table.tBodies[0].append(...rows);
+}
+
+/* Parallel coordinates: hover shows a line, a click or the list picks it, a drag along an axis filters. */
+const SVG = "http://www.w3.org/2000/svg";
+const RAMP = [[200, 45, 90], [224, 140, 60], [120, 165, 150], [140, 150, 170]];  // best to worst
+
+function shade(share) {
+  const place = share * (RAMP.length - 1);
+  const i = Math.min(Math.floor(place), RAMP.length - 2);
+  const mix = RAMP[i].map((from, channel) => Math.round(from + (place - i) * (RAMP[i + 1][channel] - from)));
+  return `rgb(${mix.join(",")})`;
+}
+
+function element(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+class Parallel {
+  constructor(figure) {
+    this.figure = figure;
+    this.spec = JSON.parse(figure.querySelector("script.spec").textContent);
+    this.select = figure.querySelector("select.pick");
+    this.filters = this.spec.axes.map(() => null);
+    this.width = Math.max(704, 118 * this.spec.axes.length);
+    this.height = 380;
+    this.top = 46;
+    this.bottom = this.height - 16;
+    this.draw();
+    this.spec.trials.forEach((trial, i) => this.select.append(new Option(`${i + 1}. trial ${trial}`, i)));
+    this.select.addEventListener("change", () => this.pick(this.select.value));
+    figure.querySelector("button.clear").addEventListener("click", () => {
+      this.filters.fill(null);
+      this.refresh();
+    });
+    this.refresh();
+  }
+
+  x(axis) { return 14 + axis * ((this.width - 110) / Math.max(1, this.spec.axes.length - 1)); }
+  y(position) { return this.bottom - position * (this.bottom - this.top); }
+
+  draw() {
+    const svg = element("svg", { viewBox: `0 0 ${this.width} ${this.height}` });
+    const count = this.spec.trials.length;
+    this.lines = this.spec.trials.map((trial, i) => {
+      const parts = this.spec.axes.map((axis, a) => [this.x(a), axis.positions[i]]);
+      let pen = "M";
+      const path = parts.map(([x, position]) => {
+        if (position === null) { pen = "M"; return ""; }
+        const step = `${pen}${x.toFixed(1)} ${this.y(position).toFixed(1)}`;
+        pen = "L";
+        return step;
+      }).join("");
+      const line = element("path", { d: path, class: "line", stroke: shade(i / Math.max(1, count - 1)) });
+      line.dataset.trial = trial;
+      line.append(element("title", {}, `trial ${trial}`));
+      line.addEventListener("click", () => this.pick(i));
+      line.addEventListener("mouseenter", () => line.classList.add("over"));
+      line.addEventListener("mouseleave", () => line.classList.remove("over"));
+      return line;
+    });
+    svg.append(...[...this.lines].reverse());
+    this.spec.axes.forEach((axis, a) => svg.append(this.axis(axis, a)));
+    this.brushes = this.spec.axes.map((axis, a) => this.brush(svg, a));
+    this.svg = svg;
+    this.figure.querySelector(".lines").append(svg);
+  }
+
+  axis(axis, a) {
+    const group = element("g", {});
+    const x = this.x(a);
+    group.append(element("line", { x1: x, x2: x, y1: this.top, y2: this.bottom }));
+    group.append(element("text", { x: x - 8, y: 16 + (a % 2) * 15, class: "title" }, axis.title));
+    axis.ticks.forEach(([place, text]) => group.append(
+      element("text", { x: x + 6, y: this.y(place) + 4 }, text.length > 13 ? `${text.slice(0, 12)}…` : text),
+    ));
+    return group;
+  }
+
+  brush(svg, a) {
+    const area = element("rect", { class: "catch", x: this.x(a) - 9, width: 14, y: this.top - 6, height: this.bottom - this.top + 12 });
+    const band = element("rect", { class: "brush", x: this.x(a) - 7, width: 14, height: 0 });
+    svg.append(band, area);
+    let start = null;
+    const place = (event) => {
+      const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+      return Math.min(1, Math.max(0, (this.bottom - point.y) / (this.bottom - this.top)));
+    };
+    area.addEventListener("pointerdown", (event) => { start = place(event); area.setPointerCapture(event.pointerId); });
+    area.addEventListener("pointermove", (event) => {
+      if (start === null) return;
+      const end = place(event);
+      this.filters[a] = [Math.min(start, end), Math.max(start, end)];
+      this.refresh();
+    });
+    area.addEventListener("pointerup", (event) => {
+      if (Math.abs(place(event) - start) < .01) this.filters[a] = null;
+      start = null;
+      this.refresh();
+    });
+    return band;
+  }
+
+  refresh() {
+    let shown = 0;
+    this.lines.forEach((line, i) => {
+      const inside = this.filters.every((range, a) => {
+        const position = this.spec.axes[a].positions[i];
+        return !range || (position !== null && position >= range[0] - 1e-6 && position <= range[1] + 1e-6);
+      });
+      line.classList.toggle("off", !inside);
+      shown += inside;
+    });
+    this.brushes.forEach((band, a) => {
+      const [low, high] = this.filters[a] || [0, 0];
+      band.setAttribute("y", this.y(high));
+      band.setAttribute("height", (high - low) * (this.bottom - this.top));
+    });
+    this.figure.querySelector(".count").textContent = `${shown} of ${this.lines.length} lines`;
+  }
+
+  pick(which) {
+    const number = which === "" ? null : Number(which);
+    this.lines.forEach((line, i) => line.classList.toggle("on", i === number));
+    this.select.value = number === null ? "" : String(number);
+    const told = this.figure.querySelector(".picked");
+    if (number === null) { told.textContent = ""; return; }
+    this.svg.insertBefore(this.lines[number], this.svg.querySelector("g"));
+    const values = this.spec.axes.map((axis) => `${axis.title} ${axis.texts[number]}`);
+    told.textContent = `Trial ${this.spec.trials[number]} (place ${number + 1}): ${values.join(" · ")}`;
+  }
+}
+
+if (matchMedia("(max-width: 75rem)").matches) {
+  document.querySelectorAll("nav details").forEach((each) => each.removeAttribute("open"));
+}
+document.querySelectorAll("table:not(.pictures table)").forEach((table) => { if (table.tHead) sortable(table); });
+document.querySelectorAll("figure.parallel").forEach((figure) => new Parallel(figure));
+if (window.Plotly) drawPlots();

@@ -1,0 +1,1 @@
+"""Figures: each module has a pure `info` function that returns data, and thin drawing functions."""

@@ -1,0 +1,106 @@
+"""What figures share: the `Plot` type, colours, axes for the page (plotly) and for papers.
+
+On the page a colour written "--name" is looked up in the style sheet, so that it suits light and
+dark; `COLORS` holds the same names for paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Spec = dict[str, Any]
+
+COLORS = {
+    "--best": "#c8375a",
+    "--reference": "#1769aa",
+    "--finished": "#3f7d6e",
+    "--pruned": "#a9a294",
+    "--muted": "#8a8577",
+    "--other": "#b8772e",
+}
+CLASS_COLORS = (
+    "#3b78c2", "#e08a2b", "#3f9b57", "#d2504f", "#8f6bc1",
+    "#94694f", "#d674b1", "#7f8790", "#a8a431", "#27a3b4",
+)  # fmt: skip
+SEQUENTIAL = "Viridis"
+PANEL = (4.2, 3.0)  # inches of one panel on paper
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, ready to be drawn.
+
+    Attributes:
+        name: stem of its files.
+        title: short; the caption says how to read it.
+        alt: what it shows, in words with numbers, for those who do not see it.
+        spec: plotly's data and layout for the page.
+        paper: draws the same with matplotlib.
+    """
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    spec: Spec
+    paper: Callable[[], Figure]
+
+
+def axis(title: str, *, log: bool = False, **extra: Any) -> Spec:
+    """A plotly axis; a log axis has ticks at 1, 2 and 5 of each decade."""
+    scale = {"type": "log", "dtick": "D2"} if log else {}
+    return {"title": {"text": title}, "automargin": True, **scale, **extra}
+
+
+def panels(count: int, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """An empty paper figure with `count` axes, without pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    width, height = PANEL
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.remove()
+    for each in axes[:count]:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes[:count]
+
+
+def rounded(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 5) -> list[float | None]:
+    """Values with `digits` significant digits, NaN and infinity as None; makes the page smaller."""
+    return [
+        float(f"{value:.{digits}g}") if math.isfinite(value) else None
+        for value in np.asarray(values, dtype=float).tolist()
+    ]
+
+
+def sensible_range(
+    values: Sequence[float] | np.ndarray[Any, Any], *, share: float = 0.95
+) -> tuple[float, float] | None:
+    """Limits that show the better part where a few values lie far out; None if none do.
+
+    The middle `share` of the values is taken, and kept only if it is under a third of the whole.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if len(known) < 10:
+        return None
+    low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
+    whole = float(np.ptp(known))
+    if high <= low or (high - low) > whole / 3:
+        return None
+    margin = 0.08 * (high - low)
+    return max(float(known.min()), float(low)) - margin, min(
+        float(known.max()), float(high)
+    ) + margin

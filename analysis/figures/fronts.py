@@ -1,0 +1,136 @@
+"""The Pareto front of two objectives among all finished trials, with its knee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded
+from analysis.pareto import ParetoFront, pareto_front
+from analysis.quantities import quantity
+from analysis.results import StudyResults
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 1_500  # points beside the front's own
+
+Point = tuple[str, float, float]
+
+
+@dataclass(frozen=True)
+class Front:
+    """Trials as (key, first objective, second objective): on the front, the best in the first
+    objective first, beside it (`others`, drawn from `total`), and the reference.
+    """
+
+    metrics: tuple[str, str]
+    members: tuple[Point, ...]
+    others: tuple[Point, ...]
+    total: int
+    knee: str | None
+    reference: Point | None
+    front: ParetoFront
+
+    @property
+    def groups(self) -> list[tuple[str, str, tuple[Point, ...]]]:
+        """What is drawn, bottom first: label, colour, points."""
+        knee = tuple(point for point in self.members if point[0] == self.knee)
+        return [
+            ("finished trials", "--pruned", self.others),
+            ("Pareto front", "--finished", self.members),
+            ("reference", "--reference", (self.reference,) if self.reference else ()),
+            ("knee", "--best", knee),
+        ]
+
+
+def info(results: StudyResults, limit: int = SHOWN) -> Front | None:
+    """None where the study had one objective or no finished trial has all the scores."""
+    objectives = results.objectives
+    columns = [each.column for each in objectives]
+    if len(objectives) < 2 or not set(columns) <= set(results.ranked.columns):
+        return None
+    named = results.ranked.rename(columns={each.column: each.metric for each in objectives})
+    front = pareto_front(named, {each.metric: each.direction for each in objectives})
+    if not front.members:
+        return None
+    rows = results.ranked[["trial", *columns[:2]]].dropna()
+    keys: dict[Any, str] = dict(zip(rows.index, rows["trial"], strict=True))
+    beside = rows.drop(index=list(front.members))
+    drawn = np.sort(np.random.default_rng(0).permutation(len(beside))[:limit])
+    reference = None
+    if results.reference is not None:
+        reference = next(iter(_points(rows[rows["trial"] == results.reference["trial"]])), None)
+    return Front(
+        (results.objectives[0].metric, results.objectives[1].metric),
+        _points(rows.loc[list(front.members)]),
+        _points(beside.iloc[drawn]),
+        len(beside),
+        keys.get(front.knee),
+        reference,
+        front,
+    )
+
+
+def _points(rows: pd.DataFrame) -> tuple[Point, ...]:
+    found: list[Any] = list(rows.itertuples(index=False, name=None))
+    return tuple(found)
+
+
+def describe(found: Front) -> str:
+    """What the picture shows, in words."""
+    first, second = (quantity(metric) for metric in found.metrics)
+    text = (
+        f"{second.header} against {first.header}: {len(found.members)} trials on the Pareto front, "
+        f"{len(found.others)} of {found.total} others shown. "
+    )
+    knee = next((point for point in found.members if point[0] == found.knee), None)
+    if knee is None:
+        return text + found.front.knee_reason.capitalize() + "."
+    scores = f"{first.with_unit(knee[1])} and {second.with_unit(knee[2])}"
+    return text + f"The knee is trial {knee[0]} with {scores}."
+
+
+def spec(found: Front) -> Spec:
+    """For the page."""
+    traces = [
+        {
+            "type": "scatter", "name": label,
+            "mode": "lines+markers" if points is found.members else "markers",
+            "x": rounded([point[1] for point in points]),
+            "y": rounded([point[2] for point in points]),
+            "text": [point[0] for point in points],
+            "line": {"color": color, "shape": "linear", "width": 1.5},
+            "marker": {"color": color, "size": 5 if points is found.others else 9},
+            "opacity": 0.6 if points is found.others else 1,
+            "hovertemplate": f"trial %{{text}}<br>%{{x:.5g}}, %{{y:.5g}}<extra>{label}</extra>",
+        }
+        for label, color, points in found.groups
+        if points
+    ]  # fmt: skip
+    first, second = (quantity(metric).header for metric in found.metrics)
+    return {"data": traces, "layout": {"xaxis": axis(first), "yaxis": axis(second), "height": 420}}
+
+
+def draw(found: Front) -> Figure:
+    """For paper."""
+    figure, (axes,) = panels(1)
+    for label, color, points in found.groups:
+        if points:
+            x, y = [point[1] for point in points], [point[2] for point in points]
+            style = "o-" if points is found.members else "o"
+            size = 2 if points is found.others else 4
+            axes.plot(x, y, style, ms=size, lw=1, color=COLORS[color], label=label)
+    axes.set(xlabel=quantity(found.metrics[0]).header, ylabel=quantity(found.metrics[1]).header)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def plot(found: Front) -> Plot:
+    """The figure."""
+    return Plot(
+        "pareto_front", "Pareto front", describe(found), "", spec(found), lambda: draw(found)
+    )

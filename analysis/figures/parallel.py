@@ -1,0 +1,183 @@
+"""Parallel coordinates: each trial a line through its parameters and scores.
+
+The page draws it with a few lines of its own script rather than plotly's, whose lines can neither
+be picked nor reached with the keyboard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.base import PANEL, Plot, Spec, rounded
+from analysis.quantities import quantity
+from analysis.results import StudyResults
+from analysis.runs import PARAM
+from analysis.search_space import label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 300  # lines
+MOST_AXES = 10
+TICKS = 5
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: where each line crosses it (0 bottom, 1 top, NaN nowhere) and what that means."""
+
+    title: str
+    positions: tuple[float, ...]
+    texts: tuple[str, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Lines, best first: `trials[i]` crosses each axis at `positions[i]`; `shown` of `total`."""
+
+    trials: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    shown: int
+    total: int
+    metric: str
+
+
+def info(
+    results: StudyResults, order: Sequence[str] | None = None, limit: int = SHOWN
+) -> Parallel | None:
+    """Finished trials over the searched parameters, in `order` if given, then the objectives.
+
+    With more trials than `limit` the best half and a random half; None where nothing finished or
+    nothing was searched.
+    """
+    ranked = results.ranked
+    parameters = list(order or results.varied)[: MOST_AXES - len(results.objectives)]
+    if ranked.empty or not parameters:
+        return None
+    chosen = ranked
+    if len(ranked) > limit:
+        rest = np.random.default_rng(0).permutation(np.arange(limit // 2, len(ranked)))
+        rows = np.sort(np.concatenate([np.arange(limit // 2), rest[: limit - limit // 2]]))
+        chosen = ranked.iloc[rows]
+    logs = {each.name for each in results.space if each.log}
+    axes = [parameter_axis(name, chosen[PARAM + name], name in logs) for name in parameters]
+    axes += [
+        score_axis(each.metric, chosen[each.column], flip=each.ascending)
+        for each in results.objectives
+        if each.column in chosen
+    ]
+    return Parallel(
+        tuple(chosen["trial"]), tuple(axes), len(chosen), len(ranked), results.objective.metric
+    )
+
+
+def parameter_axis(name: str, column: pd.Series[Any], log: bool) -> Axis:
+    """Numbers on their scale, anything else as evenly spaced categories."""
+    values = column.tolist()
+    if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
+        return _numeric(name, [float(each) for each in values], log, "{:.4g}".format)
+    texts = [label(each) for each in values]
+    names = sorted(set(texts))
+    place = {text: (i + 0.5) / len(names) for i, text in enumerate(names)}
+    positions = tuple(place[text] for text in texts)
+    return Axis(name, positions, tuple(texts), tuple((place[text], text) for text in names))
+
+
+def score_axis(metric: str, column: pd.Series[Any], *, flip: bool) -> Axis:
+    """A score, with the better end on top; far outliers lie on the bottom end.
+
+    The view spans the best value to the 95th percentile: a few bad trials would flatten the rest.
+    """
+    known = quantity(metric)
+    values = column.astype(float).to_numpy()
+    finite = values[np.isfinite(values)]
+    if len(finite) >= 20:
+        bounds = np.quantile(finite, [0, 0.95] if flip else [0.05, 1])
+        values = np.clip(values, *bounds)
+    axis = _numeric(known.header, values.tolist(), False, known.text)
+    texts = tuple(known.text(value) for value in column.astype(float))
+    positions, ticks = axis.positions, axis.ticks
+    if flip:
+        positions = tuple(1 - each for each in positions)
+        ticks = tuple((1 - place, text) for place, text in ticks)
+    return Axis(known.header, positions, texts, ticks)
+
+
+def _numeric(name: str, values: list[float], log: bool, text: Any) -> Axis:
+    scaled = np.log(values) if log else np.asarray(values, dtype=float)
+    known = scaled[np.isfinite(scaled)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    span = high - low or 1.0
+    positions = (scaled - low) / span if high > low else np.where(np.isfinite(scaled), 0.5, np.nan)
+    ticks = []
+    for place in np.linspace(0, 1, TICKS) if high > low else [0.5]:
+        value = low + place * (high - low)
+        ticks.append((float(place), text(math.exp(value) if log else value)))
+    return Axis(name, tuple(positions.tolist()), tuple(text(each) for each in values), tuple(ticks))
+
+
+def describe(found: Parallel) -> str:
+    """What the picture shows, in words."""
+    best = ", ".join(f"{axis.title} {axis.texts[0]}" for axis in found.axes)
+    return (
+        f"{found.shown} of {found.total} finished trials as lines over {len(found.axes)} axes. "
+        f"The best, trial {found.trials[0]}: {best}."
+    )
+
+
+def spec(found: Parallel) -> Spec:
+    """For the page's own script."""
+    return {
+        "trials": list(found.trials),
+        "axes": [
+            {
+                "title": axis.title,
+                "positions": rounded(axis.positions, 4),
+                "texts": list(axis.texts),
+                "ticks": [[round(place, 4), text] for place, text in axis.ticks],
+            }
+            for axis in found.axes
+        ],
+    }
+
+
+def draw(found: Parallel) -> Figure:
+    """For paper; better trials lighter and drawn last."""
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    count = len(found.axes)
+    figure = Figure(figsize=(max(PANEL[0], 1.25 * count), PANEL[1]), layout="constrained")
+    axes = figure.subplots()
+    heights = np.asarray([axis.positions for axis in found.axes]).T[::-1]
+    lines = [np.column_stack([np.arange(count), row]) for row in heights]
+    shades = colormaps["viridis"](np.linspace(1, 0, len(lines))[::-1])
+    axes.add_collection(LineCollection(lines, colors=list(shades), linewidths=0.7, alpha=0.7))
+    for number, axis in enumerate(found.axes):
+        axes.axvline(number, color="#999999", linewidth=0.8)
+        for place, text in axis.ticks:
+            axes.text(number, place, f" {text}", fontsize=6, va="center")
+    axes.set(xlim=(-0.2, count - 0.6), ylim=(-0.04, 1.04), yticks=[])
+    axes.set_xticks(range(count), [axis.title for axis in found.axes], rotation=20, fontsize=7)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def plot(found: Parallel) -> Plot:
+    """The figure."""
+    return Plot(
+        "parallel_coordinates",
+        "Parallel coordinates",
+        describe(found),
+        "",
+        spec(found),
+        lambda: draw(found),
+    )

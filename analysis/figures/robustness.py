@@ -1,0 +1,117 @@
+"""Robustness: denoising quality over noise kinds and factors, with a band over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded
+from analysis.intervals import Band, band
+from analysis.quantities import quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("--best", "--finished", "--other", "--muted", "--pruned")
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """One noise kind: a band for each configuration, and the factor that models were judged by."""
+
+    kind: str
+    metric: str
+    bands: Mapping[str, Band]
+    colors: Mapping[str, str]
+    judged_at: float | None
+
+
+def info(
+    rows: pd.DataFrame,
+    kind: str,
+    metric: str,
+    *,
+    order: list[str],
+    reference: str,
+    judged_at: float | None = None,
+) -> Robustness:
+    """`rows` has columns configuration, seed, kind, factor and `metric`."""
+    chosen = rows[rows["kind"] == kind]
+    present = [name for name in order if (chosen["configuration"] == name).any()]
+    bands = {
+        name: band(chosen[chosen["configuration"] == name], x="factor", value=metric)
+        for name in present
+    }
+    shades = iter(PALETTE * 3)
+    colors = {name: "--reference" if name == reference else next(shades) for name in present}
+    return Robustness(kind, metric, bands, colors, judged_at)
+
+
+def describe(found: Robustness) -> str:
+    """What the picture shows, in words."""
+    known = quantity(found.metric)
+    parts = [
+        f"{name} from {known.text(b.mean[0])} at {b.x[0]:g} to {known.text(b.mean[-1])} "
+        f"at {b.x[-1]:g}"
+        for name, b in found.bands.items()
+        if b.x
+    ]
+    return f"{known.header} against the factor of {found.kind} noise: " + "; ".join(parts) + "."
+
+
+def spec(found: Robustness) -> Spec:
+    """For the page."""
+    traces: list[Spec] = []
+    for name, each in found.bands.items():
+        color = found.colors[name]
+        outline = [*each.high, *each.low[::-1]]
+        traces.append(
+            {
+                "type": "scatter", "x": rounded([*each.x, *each.x[::-1]]), "y": rounded(outline),
+                "fill": "toself", "fillcolor": color, "opacity": 0.18, "line": {"width": 0},
+                "mode": "lines", "hoverinfo": "skip", "showlegend": False,
+            }
+        )  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": name, "x": rounded(each.x),
+                "y": rounded(each.mean), "line": {"color": color, "width": 2},
+                "marker": {"size": 5, "color": color},
+            }
+        )  # fmt: skip
+    layout: Spec = {
+        "xaxis": axis(f"{found.kind.replace('_', ' ')} noise factor"),
+        "yaxis": axis(quantity(found.metric).header),
+    }
+    return {"data": traces, "layout": layout}
+
+
+def draw(axes: Axes, found: Robustness) -> None:
+    """For paper."""
+    for name, each in found.bands.items():
+        color = COLORS[found.colors[name]]
+        axes.fill_between(each.x, each.low, each.high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(each.x, each.mean, "o-", ms=3, color=color, label=name)
+    if found.judged_at is not None:
+        axes.axvline(found.judged_at, color=COLORS["--muted"], lw=0.8, ls=":")
+    axes.set(
+        xlabel=f"{found.kind.replace('_', ' ')} noise factor",
+        ylabel=quantity(found.metric).header,
+    )
+
+
+def plot(found: Robustness) -> Plot:
+    """The figure of one noise kind."""
+
+    def paper() -> Figure:
+        figure, (axes,) = panels(1)
+        draw(axes, found)
+        axes.legend(frameon=False, fontsize="small")
+        return figure
+
+    title = found.kind.replace("_", " ").capitalize() + " noise"
+    return Plot(f"robustness_{found.kind}", title, describe(found), "", spec(found), paper)

@@ -1,0 +1,185 @@
+"""Slices: the objective against one searched parameter each, with the median of finished trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.effects import Effect
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded, sensible_range
+from analysis.quantities import quantity
+from analysis.results import StudyResults
+from analysis.runs import PARAM
+from analysis.search_space import label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = 600  # points per slice
+STATUSES = {"pruned": "--pruned", "finished": "--finished"}
+
+
+@dataclass(frozen=True)
+class Points:
+    """The trials of one status: where they lie and who they are."""
+
+    status: str
+    x: tuple[float | str, ...]
+    y: tuple[float, ...]
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`metric` against `parameter`; the effect's bins give the median with its interval."""
+
+    parameter: str
+    metric: str
+    log: bool
+    categorical: bool
+    points: tuple[Points, ...]
+    shown: int
+    total: int
+    effect: Effect | None
+
+
+def info(
+    results: StudyResults, parameter: str, effect: Effect | None = None, limit: int = SHOWN
+) -> Slice:
+    """Finished and pruned trials of the search that have the parameter and the objective."""
+    metric, column = results.objective.metric, PARAM + parameter
+    score = results.objective.column
+    usable = results.search[results.search["status"].isin(STATUSES)]
+    usable = usable[usable[column].notna() & np.isfinite(usable[score].astype(float))]
+    chosen = usable
+    if len(usable) > limit:
+        best = results.ranked.index[: limit // 3]
+        rest = usable.index.difference(best)
+        drawn = np.random.default_rng(0).permutation(len(rest))[: limit - len(best)]
+        chosen = usable.loc[best.union(rest[drawn])]
+    log, categorical = _scale(results, parameter, usable[column].tolist())
+    as_x = label if categorical else float
+    points = tuple(
+        Points(
+            status,
+            tuple(as_x(value) for value in rows[column].tolist()),
+            tuple(rows[score].tolist()),
+            tuple(rows["trial"].tolist()),
+        )
+        for status in STATUSES
+        if len(rows := chosen[chosen["status"] == status])
+    )
+    return Slice(parameter, metric, log, categorical, points, len(chosen), len(usable), effect)
+
+
+def _scale(results: StudyResults, parameter: str, values: list[Any]) -> tuple[bool, bool]:
+    """(drawn on a log axis, drawn as categories)."""
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    log = any(each.log for each in results.space if each.name == parameter)
+    return log and numeric, not numeric
+
+
+def median_line(found: Slice) -> Mapping[str, tuple[Any, ...]]:
+    """x, median, low, high of the bins that hold enough trials for an interval."""
+    bins = [] if found.effect is None else found.effect.bins
+    known = [each for each in bins if each.n and math.isfinite(each.median[1])]
+    x = tuple(each.bin.label if found.categorical else each.bin.center for each in known)
+    middle, low, high = (tuple(each.median[i] for each in known) for i in range(3))
+    return {"x": x, "median": middle, "low": low, "high": high}
+
+
+def describe(found: Slice) -> str:
+    """What the picture shows, in words."""
+    known = quantity(found.metric)
+    line = median_line(found)
+    text = f"{known.header} against {found.parameter} for {found.shown} of {found.total} trials"
+    if len(line["x"]) > 1:
+        order = np.argsort(line["median"])
+        best = order[0] if known.direction != "maximize" else order[-1]
+        where = line["x"][best]
+        where = where if found.categorical else f"{where:.3g}"
+        text += f"; the best median, {known.text(line['median'][best])}, lies at {where}"
+    return text + "."
+
+
+def _all_scores(found: Slice) -> list[float]:
+    return [value for points in found.points for value in points.y]
+
+
+def spec(found: Slice) -> Spec:
+    """For the page."""
+    traces: list[Spec] = [
+        {
+            "type": "scatter", "mode": "markers", "name": points.status,
+            "x": list(points.x) if found.categorical else rounded(points.x),  # type: ignore[arg-type]
+            "y": rounded(points.y), "text": list(points.trials),
+            "marker": {"color": STATUSES[points.status], "size": 5, "opacity": 0.55},
+            "hovertemplate": "trial %{text}<br>%{x}: %{y:.5g}<extra></extra>",
+        }
+        for points in found.points
+    ]  # fmt: skip
+    line = median_line(found)
+    if line["x"]:
+        middle = np.asarray(line["median"])
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": "median of finished, 95 %",
+                "x": list(line["x"]), "y": rounded(middle),
+                "error_y": {
+                    "type": "data", "array": rounded(np.asarray(line["high"]) - middle),
+                    "arrayminus": rounded(middle - np.asarray(line["low"])), "color": "--best",
+                },
+                "line": {"color": "--best", "width": 2}, "marker": {"color": "--best", "size": 6},
+            }
+        )  # fmt: skip
+    y_axis = axis("")
+    if limits := sensible_range(_all_scores(found)):
+        y_axis["range"] = list(limits)
+    x_axis = axis("", log=found.log)
+    if found.categorical:
+        x_axis["type"] = "category"
+    return {"data": traces, "layout": {"xaxis": x_axis, "yaxis": y_axis, "showlegend": False}}
+
+
+def draw(axes: Axes, found: Slice) -> None:
+    """For paper."""
+    for points in found.points:
+        color = COLORS[STATUSES[points.status]]
+        axes.scatter(points.x, points.y, s=8, alpha=0.5, color=color, label=points.status)
+    line = median_line(found)
+    if line["x"]:
+        middle = np.asarray(line["median"])
+        errors = [middle - np.asarray(line["low"]), np.asarray(line["high"]) - middle]
+        axes.errorbar(
+            line["x"], middle, yerr=errors, color=COLORS["--best"], marker="o", ms=3,
+            label="median, 95 %",
+        )  # fmt: skip
+    if found.log:
+        axes.set_xscale("log")
+    if limits := sensible_range(_all_scores(found)):
+        axes.set_ylim(*limits)
+    axes.set(xlabel=found.parameter, ylabel=quantity(found.metric).header)
+
+
+def legend() -> tuple[tuple[str, str], ...]:
+    """Label and colour, for a legend that several plots share."""
+    return (*STATUSES.items(), ("median of finished trials, 95 % interval", "--best"))
+
+
+def plot(found: Slice) -> Plot:
+    """The figure of one parameter."""
+
+    def paper() -> Figure:
+        figure, (axes,) = panels(1)
+        draw(axes, found)
+        axes.legend(frameon=False, fontsize="small")
+        return figure
+
+    return Plot(
+        f"slice_{found.parameter}", found.parameter, describe(found), "", spec(found), paper
+    )

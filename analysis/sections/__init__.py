@@ -1,0 +1,1 @@
+"""The report's sections: each turns `StudyResults` into blocks, whatever is missing."""
