@@ -107,10 +107,17 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Iterable[tuple[str, Tensor]]
 ) -> None:
-    """Put back what `flatten_optimizer` took."""
+    """Put back what `flatten_optimizer` took.
+
+    A moment gets its parameter's memory layout: the fused kernel walks both in the order of
+    memory, and would pair the wrong elements of a channels_last weight with a plain moment.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors:
         _, number, name = key.split("/")
+        if value.shape == (parameter := parameters[int(number)]).shape:
+            value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(number), {})[name] = value
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
