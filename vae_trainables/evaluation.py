@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from vae_trainables import features, likelihoods, metrics, noise, representation
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import Split
+from vae_trainables.models import ModelOutput
 from vae_trainables.streams import EVALUATION_SEED, Streams
 
 if TYPE_CHECKING:
@@ -35,12 +37,17 @@ class Evaluator:
 
     def validate(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
         """`val/...` of the validation split, with the extras that `config.evaluations` names."""
-        found = self._measure(model, config, "val")
+        found = self._measure(model, config, "val") | self.extras(model, config)
+        return {f"val/{name}": value for name, value in found.items()}
+
+    def extras(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+        """The costlier figures on the validation split that `config.evaluations` asks for."""
+        found = {}
         if "probe" in config.evaluations:
             found["probe"] = self._probe(model, "val", EPOCH_PROBE_IMAGES)["accuracy"]
         if "frechet" in config.evaluations and config.variational:
             found["frechet"] = self._frechet(model, config)
-        return {f"val/{name}": value for name, value in found.items()}
+        return found
 
     def test(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
         """`test/...`: everything of `validate`, both probes; opens the test split."""
@@ -74,7 +81,7 @@ class Evaluator:
         """Denoising by the latent mean; the ELBO by one fixed sample of the latent."""
         model.eval()
         likelihood = likelihoods.build(config)
-        clean, noisy = self._images(split, config.eval_noise_kind, config.eval_noise_factor)
+        clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
         eps = None
         if config.variational:
             streams = Streams(EVALUATION_SEED, self.device)
@@ -83,7 +90,7 @@ class Evaluator:
         codes = []
         for start in range(0, len(clean), BATCH):
             part = slice(start, start + BATCH)
-            per_image, z_mean = _measure_batch(
+            per_image, z_mean = measure_batch(
                 model, likelihood, clean[part], noisy[part], None if eps is None else eps[part]
             )
             codes.append(z_mean)
@@ -129,7 +136,7 @@ class Evaluator:
         fake = features.extract(net, samples)
         return float(features.frechet_distance(self._real_features, fake))
 
-    def _images(self, split: str, kind: NoiseKind, factor: float) -> tuple[Tensor, Tensor]:
+    def images(self, split: str, kind: NoiseKind, factor: float) -> tuple[Tensor, Tensor]:
         """Clean and noisy images of a split, made once."""
         key = (split, kind, factor)
         if key not in self._sets:
@@ -168,13 +175,14 @@ def encode(model: nn.Module, images: Tensor, device: torch.device | str = "cpu")
     return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])  # type: ignore[operator]
 
 
-def _measure_batch(
-    model: nn.Module,
+def measure_batch(
+    model: Callable[..., ModelOutput],
     likelihood: likelihoods.Likelihood,
     clean: Tensor,
     noisy: Tensor,
     eps: Tensor | None,
 ) -> tuple[dict[str, Tensor], Tensor]:
+    """Figures per image, each `(B,)`, and z_mean `(B, D)`; `eps` draws the ELBO's sample."""
     at_mean = model(noisy)
     sampled = at_mean if eps is None else model(noisy, eps)
     recon = likelihood.nll(sampled.logits, clean)

@@ -7,10 +7,12 @@ that the checkpoint holds, so that a runner which died before noting one down mi
 from __future__ import annotations
 
 import json
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -18,6 +20,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation import Evaluator
 from vae_trainables.train import DivergedError, Trial, TrialData
 
+T = TypeVar("T")
 Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory"]
 
 WEIGHTS = "weights.safetensors"
@@ -63,45 +66,75 @@ class Session:
         open_test: bool,
         device: str = "cpu",
         evaluator: Evaluator | None = None,
+        trial_type: Callable[..., Trial] = Trial,
+        save_every_s: float = 0.0,
     ) -> None:
+        """trial_type makes the trial from what `Trial` takes.
+
+        save_every_s: least time between checkpoints, 0: one per epoch. What a crash loses is then
+        trained again, to the same bits; a runner hears of those epochs twice.
+        """
         self.config, self.data, self.folder, self.open_test = config, data, folder, open_test
         self.device, self.evaluator = device, evaluator
+        self.trial_type, self.save_every_s = trial_type, save_every_s
         self.trial: Trial | None = None
         self._told = 0
+        self._saved_at = time.monotonic()
         self._notes: list[str] = []
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next record repeats an epoch that the checkpoint holds already."""
+        return self.trial is not None and self._told < len(self.trial.history)
+
+    def open(self) -> Record | None:
+        """Bring the trial to where its checkpoint left it; a record only if that was its end."""
+        opened = self._guarded(self._open)
+        return opened if isinstance(opened, Record) else None
 
     def next_record(self) -> Record:
         """The next epoch's record; an exception of the trial becomes the record of its end."""
+        return self._guarded(self._next)
+
+    def _guarded(self, act: Callable[[], T]) -> T | Record:
         try:
-            return self._next()
+            return act()
         except DivergedError as error:
             return self._end("diverged", str(error))
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return self._end("out_of_memory", f"{type(error).__name__}: {_first_line(error)}")
             self._keep_traceback()
             return self._end("failed", f"{type(error).__name__}: {_first_line(error)}")
 
     def _next(self) -> Record:
-        if self.trial is None:
-            self.trial = self._open()
-        trial = self.trial
-        if self._told == len(trial.history):
+        trial = self._open()
+        if not self.replaying:
             trial.run_epoch()
-            trial.save(self.folder)
+            self._save(trial)
         entry = trial.history[self._told]
         self._told += 1
-        last = trial.done and self._told == len(trial.history)
+        last = trial.done and not self.replaying
         metrics = entry["metrics"] | (self._finish(trial) if last else {})
         notes, self._notes = self._notes, []
         outcome: Outcome = "finished" if last else "running"
         return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes)
 
     def _open(self) -> Trial:
-        torch.set_num_threads(self.config.threads)
-        trial = Trial(self.config, self.data, device=self.device, evaluator=self.evaluator)
-        self._notes += trial.resume(self.folder)
-        return trial
+        if self.trial is None:
+            torch.set_num_threads(self.config.threads)
+            trial = self.trial_type(
+                self.config, self.data, device=self.device, evaluator=self.evaluator
+            )
+            self._notes += trial.resume(self.folder)
+            self.trial = trial
+        return self.trial
+
+    def _save(self, trial: Trial) -> None:
+        now = time.monotonic()
+        if trial.done or now - self._saved_at >= self.save_every_s:
+            trial.save(self.folder)
+            self._saved_at = now
 
     def _finish(self, trial: Trial) -> dict[str, float]:
         """Leave the weights behind and, where allowed, open the test split."""
@@ -123,7 +156,8 @@ class Session:
         (self.folder / ERROR).write_text(traceback.format_exc())
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the host or the device had no memory left."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(t in str(error) for t in _ALLOCATION_FAILED)

@@ -92,18 +92,27 @@ class Trial:
         for i in range(self.steps_per_epoch):
             batch = order[i * self.batch_size : (i + 1) * self.batch_size]
             totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
-        means = dict(zip(TERMS, (totals / self.steps_per_epoch).tolist(), strict=True))
-        if not all(math.isfinite(value) for value in means.values()):
-            raise DivergedError(f"training loss is {means['loss']} in epoch {self.epoch + 1}")
-        self.epoch += 1
+        means = self._finite((totals / self.steps_per_epoch).tolist())
         trained = time.perf_counter()
-        metrics = {f"train/{name}": value for name, value in means.items()}
-        metrics["beta"] = self._beta(self.epoch * self.steps_per_epoch - 1)
-        metrics["lr"] = self.optimizer.param_groups[0]["lr"]
-        metrics |= self.evaluator.validate(self.model, self.config)
+        validation = self.evaluator.validate(self.model, self.config)
+        seconds = trained - started, time.perf_counter() - trained
+        return self._end_epoch(means, validation, seconds)
+
+    def _finite(self, means: list[float]) -> dict[str, float]:
+        """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
+        if not all(math.isfinite(value) for value in means):
+            raise DivergedError(f"training loss is {means[0]} in epoch {self.epoch + 1}")
+        return {f"train/{name}": value for name, value in zip(TERMS, means, strict=True)}
+
+    def _end_epoch(
+        self, means: dict[str, float], validation: dict[str, float], seconds: tuple[float, float]
+    ) -> dict[str, float]:
+        """Count the epoch, let the schedules adapt, note it all down; seconds: train, evaluate."""
+        self.epoch += 1
+        last_step = self.epoch * self.steps_per_epoch - 1
+        metrics = means | {"beta": self.beta(last_step), "lr": self.lr(last_step)} | validation
         self._adapt(metrics)
-        metrics["time/epoch_s"] = trained - started
-        metrics["time/eval_s"] = time.perf_counter() - trained
+        metrics["time/epoch_s"], metrics["time/eval_s"] = seconds
         now = time.time_ns() // 1_000_000
         self.history.append({"epoch": self.epoch, "time_ms": now, "metrics": metrics})
         return metrics
@@ -117,22 +126,23 @@ class Trial:
         eps = None
         if config.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.model.noise_dim))
-        self._set_lr(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr(step)
         output: ModelOutput = self.model(noisy, eps, labels)
-        terms = losses.objective(output, clean, labels, config, self._beta(step))
+        terms = losses.objective(output, clean, labels, config, self.beta(step))
         self.optimizer.zero_grad(set_to_none=True)
         terms.loss.backward()
         self.optimizer.step()
         return torch.stack([terms.loss, terms.recon, terms.kl, terms.supcon]).detach()
 
-    def _beta(self, step: int) -> float:
+    def beta(self, step: int) -> float:
+        """Weight of the KL at `step`, counted from 0 over all epochs."""
         return schedules.beta(self.config, step, self.steps_per_epoch)
 
-    def _set_lr(self, step: int) -> None:
+    def lr(self, step: int) -> float:
+        """Learning rate at `step`, as the plateau schedule stands now."""
         total = self.config.epochs * self.steps_per_epoch
-        lr = schedules.lr(self.config, step, total) * self.plateau.scale
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        return schedules.lr(self.config, step, total) * self.plateau.scale
 
     def _adapt(self, metrics: dict[str, float]) -> None:
         """Plateau and early stopping watch a quantity that warm-up does not move."""
