@@ -35,6 +35,8 @@ class StudyDefinition:
         moved by a β warm-up.
     reference_choices: suggestions that lead `space` to `reference` where the names of the
         suggestions are not fields of it.
+    companions: what `--reference` trains beside the reference, on the same seeds, because the
+        system is a comparison.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class StudyDefinition:
     objectives: Mapping[str, Objective]
     prune_on: Objective
     reference_choices: Mapping[str, Any] = field(default_factory=dict)
+    companions: tuple[TrialConfig, ...] = ()
 
     def reference_params(self) -> dict[str, Any]:
         """Values for `optuna.Study.enqueue_trial` that make `space` return the reference."""

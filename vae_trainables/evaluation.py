@@ -151,13 +151,19 @@ class Evaluator:
         return split
 
 
-def evaluation_noise(clean: Tensor, kind: NoiseKind, factor: float) -> Tensor:
-    """The fixed evaluation noise on `clean` `(N, C, H, W)`: the same for every model and trial."""
+def evaluation_noise(
+    clean: Tensor, kind: NoiseKind, factor: float, *, draw_number: int = 0
+) -> Tensor:
+    """The fixed evaluation noise on `clean` `(N, C, H, W)`: the same for every model and trial.
+
+    Another `draw_number` gives noise that is independent of it, for baselines to learn from.
+    """
     if factor == 0:
         return clean
     streams = Streams(EVALUATION_SEED, torch.device("cpu"))  # the same bits on every device
     draw = streams.normal if noise.random_kind(kind) == "normal" else streams.uniform
-    return noise.corrupt(kind, clean, factor, draw("noise", 0, tuple(clean.shape)).to(clean.device))
+    rand = draw("noise", draw_number, tuple(clean.shape)).to(clean.device)
+    return noise.corrupt(kind, clean, factor, rand)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class Trial:
         self.images = self.train.images.to(self.device)
         self.labels = self.train.labels.to(self.device)
         self.streams = Streams(config.seed, self.device)
-        self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, config)
         self.plateau = schedules.Plateau(config)
         self.early_stopping = schedules.EarlyStopping(config)
@@ -63,6 +63,11 @@ class Trial:
         self.epoch = 0
         self.stopped_early = False
         self.history: list[dict[str, Any]] = []
+
+    @property
+    def noise_dim(self) -> int:
+        """Standard normal numbers that the model needs per image."""
+        return cast(int, self.model.noise_dim)
 
     @property
     def batch_size(self) -> int:
@@ -125,7 +130,7 @@ class Trial:
         noisy = add_noise(clean, config, self.streams, step)
         eps = None
         if config.variational:
-            eps = self.streams.normal("latent", step, (len(batch), self.model.noise_dim))
+            eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(step)
         output: ModelOutput = self.model(noisy, eps, labels)

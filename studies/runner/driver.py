@@ -18,7 +18,7 @@ from studies.runner.settings import Settings
 from studies.runner.trainable import TrialTrainable, pack
 from studies.tracker import names
 from studies.tracker.tracker import Tracker
-from vae_trainables import datasets
+from vae_trainables import datasets, features
 from vae_trainables.train import TrialData
 
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
@@ -58,7 +58,10 @@ def load_data(plan: Plan) -> TrialData:
         found = {n: datasets.load(plan.reference.dataset, n, settings.data_dir) for n in splits}
     except datasets.DataError as error:
         raise InputError(str(error)) from error
-    return TrialData(found["train"], found["val"], found.get("test"))
+    net = None
+    if "frechet" in plan.reference.evaluations:
+        net = dict(features.feature_net(found["train"]).net.state_dict())
+    return TrialData(found["train"], found["val"], found.get("test"), net)
 
 
 def phases(settings: Settings) -> list[Phase]:
@@ -93,6 +96,8 @@ class Run:
                 publication.publish(tracker, self.plan, self.data, self.folder)
                 for phase in phases(self.plan.settings):
                     self._phase(phase, tracker)
+            for split in ("val", "test"):
+                publication.publish_baselines(tracker, self.plan, self.data, self.folder, split)
             outcome, code, patience = "finished", 0, 10 * FAREWELL_S
         except StudyStopped as stopped:
             outcome, code = stopped.reason, self.stop.exit_code

@@ -28,6 +28,7 @@ class Plan:
     settings: Settings
     reference: TrialConfig
     objectives: list[Objective]
+    companions: tuple[TrialConfig, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,7 +97,10 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
             changes[name] = getattr(settings, name)
     if settings.reference and settings.epochs is None:
         changes.pop("epochs", None)
-    return Plan(definition, settings, updated(definition.reference, changes), objectives)
+    companions = tuple(updated(config, changes) for config in definition.companions)
+    return Plan(
+        definition, settings, updated(definition.reference, changes), objectives, companions
+    )
 
 
 def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
@@ -165,11 +169,12 @@ def fixed_source(
 
 
 def reference_runs(plan: Plan) -> list[tuple[TrialConfig, LedgerTrial | None, bool]]:
-    """`--reference`: the reference configuration on `--seeds` seeds."""
+    """`--reference`: the reference configuration and its companions on `--seeds` seeds."""
     first = plan.reference.seed
     return [
-        (plan.reference.model_copy(update={"seed": first + i}), None, True)
+        (config.model_copy(update={"seed": first + i}), None, config is plan.reference)
         for i in range(plan.settings.seeds)
+        for config in (plan.reference, *plan.companions)
     ]
 
 

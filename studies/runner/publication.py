@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from optuna.distributions import distribution_to_json
+from torch import Tensor
 
 from studies.runner import provenance
 from studies.runner.console import best_and_reference
@@ -17,10 +19,13 @@ from studies.runner.ledger import Ledger
 from studies.runner.planning import Plan
 from studies.tracker import names
 from studies.tracker.tracker import Tracker
+from vae_trainables import baselines
+from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation import as_float, evaluation_noise
 from vae_trainables.train import TrialData
 
 EXAMPLES = 256  # validation images that every report shows models on
+QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")
 CODES = 2_000  # validation images whose codes a report draws
 
 
@@ -62,6 +67,47 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
     return "\n\n".join(lines)
 
 
+def publish_baselines(
+    tracker: Tracker, plan: Plan, data: TrialData, folder: Path, split_name: str
+) -> None:
+    """`baselines.json` of a denoising study: rows of this split, beside those of other splits.
+
+    They learn from the images that the trials learn from. On validation the linear ones suffice;
+    the test split gets all.
+    """
+    config = plan.reference
+    split = data.test if split_name == "test" else data.val
+    if config.eval_noise_factor == 0 or split is None:
+        return
+    training = baseline_training(config, data)
+    clean = as_float(split.images)
+    noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)
+    rows = baselines.evaluate_all(
+        training,
+        noisy,
+        clean,
+        components=config.latent_dim,
+        names=baselines.BASELINES if split_name == "test" else QUICK_BASELINES,
+    )
+    path = folder / "record" / names.BASELINES_FILE
+    others = json.loads(path.read_text()) if path.exists() else []
+    kept = [row for row in others if row["split"] != split_name]
+    _write(tracker, path, json.dumps(kept + [{"split": split_name, **r} for r in rows], indent=1))
+    wiener = baselines.BASELINES["wiener"](training, config.latent_dim)
+    shown = wiener.denoise(_noisy_examples(plan, data))
+    _write_examples(
+        tracker, folder, example_arrays(plan, data) | {"baseline/wiener": _uint8(shown)}
+    )
+
+
+def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:
+    """The training images, clean and with noise of the evaluation's kind but other draws."""
+    images = data.train.take(config.train_size).images
+    clean = as_float(images)
+    kind, factor = config.eval_noise_kind, config.eval_noise_factor
+    return baselines.Training(images, evaluation_noise(clean, kind, factor, draw_number=1))
+
+
 def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
     """Write the study's files and hand them to the tracker."""
     record = folder / "record"
@@ -79,9 +125,8 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
     _write(tracker, record / names.STUDY_FILE, json.dumps(study_file(plan), indent=1))
     _write(tracker, record / names.PROVENANCE_FILE, json.dumps(facts, indent=1))
     _write(tracker, record / names.DIFF_FILE, diff)
-    examples = record / names.EXAMPLES_FILE
-    np.savez_compressed(examples, **example_arrays(plan, data))
-    tracker.artifact("", examples)
+    if not (record / names.EXAMPLES_FILE).exists():
+        _write_examples(tracker, folder, example_arrays(plan, data))
 
 
 def study_file(plan: Plan) -> dict[str, Any]:
@@ -117,11 +162,9 @@ def distributions(plan: Plan, draws: int = 64) -> dict[str, str]:
 def example_arrays(plan: Plan, data: TrialData) -> dict[str, Any]:
     """`examples.npz`: validation images, clean and noisy, for pictures and codes."""
     config = plan.reference
-    clean = as_float(data.val.images)
-    noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)[:EXAMPLES]
     return {
         "images": data.val.images[:EXAMPLES].numpy(),
-        "noisy": (noisy * 255).round().to(data.val.images.dtype).numpy(),
+        "noisy": _uint8(_noisy_examples(plan, data)),
         "labels": data.val.labels[:EXAMPLES].numpy(),
         "codes_images": data.val.images[:CODES].numpy(),
         "codes_labels": data.val.labels[:CODES].numpy(),
@@ -129,6 +172,23 @@ def example_arrays(plan: Plan, data: TrialData) -> dict[str, Any]:
         "eval_noise_kind": np.array(config.eval_noise_kind),
         "eval_noise_factor": np.array(config.eval_noise_factor),
     }
+
+
+def _noisy_examples(plan: Plan, data: TrialData) -> Tensor:
+    """The first validation images with the noise they are evaluated with."""
+    config = plan.reference
+    clean = as_float(data.val.images)
+    return evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)[:EXAMPLES]
+
+
+def _uint8(images: Tensor) -> np.ndarray[Any, Any]:
+    return (images * 255).round().to(torch.uint8).numpy()
+
+
+def _write_examples(tracker: Tracker, folder: Path, arrays: dict[str, Any]) -> None:
+    path = folder / "record" / names.EXAMPLES_FILE
+    np.savez_compressed(path, **arrays)
+    tracker.artifact("", path)
 
 
 def _write(tracker: Tracker, path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.runner.desk import Desk
-from studies.runner.ledger import LedgerTrial
+from studies.runner.ledger import LedgerTrial, Status
 from vae_trainables.session import Record
 
 # Set before Tune is imported: its own logging, snapshots and signal handling would only cost time
@@ -77,8 +77,10 @@ class DeskScheduler(_AtTheDesk, FIFOScheduler):
         self._decide(trial, result)
 
     def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
-        ended = self.desk.report(_ledger_trial(self.desk, trial), Record.from_json(result["record"]))
-        return TrialScheduler.STOP if ended else TrialScheduler.CONTINUE
+        ended = self.desk.report(
+            _ledger_trial(self.desk, trial), Record.from_json(result["record"])
+        )
+        return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)
 
 
 class DeskCallback(_AtTheDesk, Callback):
@@ -102,7 +104,7 @@ class DeskCallback(_AtTheDesk, Callback):
         lines = str(trial.error_file and Path(trial.error_file).read_text()).strip().splitlines()
         text = lines[-1] if lines else "the worker process died"
         out_of_memory = any("OutOfMemory" in line for line in lines)
-        status = "out_of_memory" if out_of_memory else "worker_lost"
+        status: Status = "out_of_memory" if out_of_memory else "worker_lost"
         self.desk.end(_ledger_trial(self.desk, trial), status, text[:300])
 
 

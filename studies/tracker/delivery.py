@@ -69,10 +69,11 @@ class Delivery:
     def _experiment(self, artifact_location: str | None) -> str:
         found = self.client.get_experiment_by_name(self.study)
         if found is None:
-            return self.client.create_experiment(self.study, artifact_location=artifact_location)
+            made = self.client.create_experiment(self.study, artifact_location=artifact_location)
+            return str(made)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
-        return found.experiment_id
+        return str(found.experiment_id)
 
     def _learn(self) -> None:
         """Read what MLflow already holds of this study."""

@@ -63,12 +63,8 @@ class Tracker:
         tags = {names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.REASON: "", **tags}
         self._run(key, f"trial-{key}", tags, params)
 
-    def _run(
-        self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any]
-    ) -> None:
-        self.spool.append(
-            event="run", key=key, name=name, tags=tags, params=params, time=now_ms()
-        )
+    def _run(self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any]) -> None:
+        self.spool.append(event="run", key=key, name=name, tags=tags, params=params, time=now_ms())
 
     def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:
         """A trial's metrics after `epoch`; `time_ms` is theirs for ever, whoever repeats them."""
