@@ -1,0 +1,116 @@
+"""Study files are data: the reference is reachable, the space valid, the command there."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from studies.definition import StudyDefinition
+from studies.runner.planning import Plan, make_plan, reference_runs
+from studies.runner.settings import Settings
+from vae_trainables import models
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = ("denoise_sweep", "vae_vs_ae", "representation_sweep", "generation_sweep")
+
+
+@pytest.fixture(params=NAMES)
+def definition(request: pytest.FixtureRequest) -> StudyDefinition:
+    found: StudyDefinition = importlib.import_module(f"studies.{request.param}").STUDY
+    assert found.kind == request.param
+    return found
+
+
+def test_every_study_file_is_tested_here() -> None:
+    files = {path.stem for path in (ROOT / "studies").glob("*.py")} - {"__init__", "definition"}
+    assert files == set(NAMES)
+
+
+def test_the_first_trial_is_exactly_the_reference(definition: StudyDefinition) -> None:
+    plan = make_plan(definition, Settings())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(definition.reference_params())
+    assert plan.configure(study.ask()) == plan.reference
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_reference_lies_inside_the_space(definition: StudyDefinition) -> None:
+    """Optuna only warns about an enqueued value outside its distribution, and uses it."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(definition.reference_params())
+    trial = study.ask()
+    definition.space(trial)
+    for name, distribution in trial.distributions.items():
+        assert distribution._contains(distribution.to_internal_repr(trial.params[name])), name
+
+
+def test_whatever_the_space_suggests_can_be_built(definition: StudyDefinition) -> None:
+    plan = make_plan(definition, Settings())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    configs = [plan.configure(study.ask()) for _ in range(200)]
+    assert len({config.fingerprint() for config in configs}) > 100
+    for config in configs[:20]:
+        models.build(config)
+
+
+def test_every_objective_can_be_asked_for(definition: StudyDefinition) -> None:
+    for name, objective in definition.objectives.items():
+        plan = make_plan(definition, Settings(objective=name))
+        assert plan.objectives == [objective]
+        if objective.evaluation:
+            assert objective.evaluation in plan.reference.evaluations
+
+
+def test_help_of_every_study_tells_its_title(definition: StudyDefinition) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"studies.{definition.kind}", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200", "TERM": "dumb"},
+        check=True,
+    )
+    assert definition.title in done.stdout
+    assert "--reference" in done.stdout
+
+
+def test_vae_against_ae_trains_both_on_the_same_seeds() -> None:
+    plan = _plan("vae_vs_ae", Settings(reference=True, seeds=2, train_size=100))
+    runs = reference_runs(plan)
+    assert [(c.kind, c.seed, main) for c, _, main in runs] == [
+        ("mlp_vae", 0, True),
+        ("mlp_ae", 0, False),
+        ("mlp_vae", 1, True),
+        ("mlp_ae", 1, False),
+    ]
+    first, second = runs[0][0], runs[1][0]
+    assert second == first.model_copy(update={"kind": "mlp_ae"})  # flags reach both
+    assert first.train_size == 100
+
+
+def test_an_autoencoder_is_suggested_no_beta() -> None:
+    """β of a trial without a KL would look like a searched parameter that has no effect."""
+    plan = _plan("vae_vs_ae", Settings())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(40)]
+    configs = [plan.configure(trial) for trial in trials]
+    for trial, config in zip(trials, configs, strict=True):
+        assert ("beta" in trial.params) == config.variational
+
+
+def test_supcon_can_be_absent_or_strong_in_the_representation_sweep() -> None:
+    plan = _plan("representation_sweep", Settings())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    gammas = [plan.configure(study.ask()).supcon_gamma for _ in range(100)]
+    assert 0.0 in gammas
+    assert max(gammas) > 100
+
+
+def _plan(name: str, settings: Settings) -> Plan:
+    return make_plan(importlib.import_module(f"studies.{name}").STUDY, settings)
