@@ -481,9 +481,10 @@ def _write_row(path: Path, row: dict[str, Any]) -> None:
     temporary = path.with_suffix(f".tmp-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(row))
-        os.replace(temporary, path)
+        try:
+            temporary.write_text(json.dumps(row))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         log.warning("%s: cannot be written (%s), the baseline is not cached", path, error)
-    finally:
-        temporary.unlink(missing_ok=True)
