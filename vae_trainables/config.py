@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -90,9 +91,21 @@ class TrialConfig(ModelConfig):
             raise ValueError("noise_factor_max must be at least noise_factor")
         return self
 
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> TrialConfig:
+        """The configuration whose fields a tracker keeps as text: JSON, or a word as it is."""
+        return cls.model_validate({name: _value(text) for name, text in texts.items()})
+
     def fingerprint(self) -> str:
         """Hash of everything but the seed: trials with equal fingerprints are repeats."""
         return stable_hash(self.model_dump(mode="json", exclude={"seed"}))
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def stable_hash(value: Any) -> str:

@@ -87,14 +87,14 @@ class Desk:
         """The trial to train next: first what was left unfinished, then new ones; None: no more."""
         trial = self.backlog.pop(0) if self.backlog else self.source()
         if trial is not None:
-            self.ledger.commit()
+            self._commit()
         return trial
 
     def started(self, trial: LedgerTrial) -> None:
         """A worker begins the trial, or begins it again."""
         self._last_sign = time.monotonic()
         self.ledger.start(trial)
-        self.ledger.commit()
+        self._commit()
         tags = self.study_tags | {
             names.PHASE: trial.phase,
             names.SEED: trial.config.seed,
@@ -136,8 +136,8 @@ class Desk:
         return pruned
 
     def _note(self, trial: LedgerTrial, record: Record) -> None:
-        """Everything a record says goes to the tracker; values MLflow refuses become a tag."""
-        if record.metrics:
+        """What a record says goes to the tracker, once: a resumed trial repeats old epochs."""
+        if record.metrics and record.epoch not in trial.reports:
             self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
         if record.notes:
             self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
@@ -172,7 +172,7 @@ class Desk:
         self.tracker.ended(trial.key, status, reason)
         self.tracker.commit()
         self.ledger.end(trial, status, values=values, reason=reason)
-        self.ledger.commit()
+        self._commit()
         checkpoint.discard(self.folder_of(trial))
         self._count(status)
 
@@ -193,6 +193,10 @@ class Desk:
             if trial.status == "running":
                 self.tracker.ended(trial.key, "interrupted", reason)
                 self.ledger.end(trial, "interrupted", values=None, reason=reason)
+        self._commit()
+
+    def _commit(self) -> None:
+        """Make all of this durable; never the ledger alone, what it holds the tracker was told."""
         self.tracker.commit()
         self.ledger.commit()
 

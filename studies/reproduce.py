@@ -1,0 +1,207 @@
+"""Train a tracked trial again, from the tracker alone, and compare: `--check` decides.
+
+On the same machine kind, versions and threads every metric must be equal to the last bit;
+elsewhere it must agree within a stated tolerance. Which of the two was asked is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studies.runner import preflight, provenance
+from studies.runner.errors import InputError, StudyError
+from studies.tracker import names
+from vae_trainables import datasets, features
+from vae_trainables.config import TrialConfig
+from vae_trainables.session import Session
+from vae_trainables.train import TrialData
+
+TOLERANCE = 0.02  # relative, where bits may differ: another CPU orders its sums differently
+DECISIVE_VERSIONS = ("torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A trial as the tracker remembers it: metrics by name and epoch."""
+
+    run_id: str
+    config: TrialConfig
+    metrics: dict[str, dict[int, float]]
+    opened_test: bool
+    provenance: dict[str, Any]
+    data_dir: str | None
+
+    @property
+    def epochs(self) -> int:
+        """The last epoch that was recorded."""
+        return max((max(points) for points in self.metrics.values()), default=0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric at one epoch."""
+
+    name: str
+    epoch: int
+    before: float
+    again: float
+
+    @property
+    def equal(self) -> bool:
+        """To the last bit."""
+        return self.before == self.again
+
+    @property
+    def close(self) -> bool:
+        """Within TOLERANCE, relatively."""
+        return math.isclose(self.before, self.again, rel_tol=TOLERANCE, abs_tol=1e-6)
+
+
+def read(run_id: str, uri: str) -> Original:
+    """The trial `run_id`; raises InputError where there is none that can be trained again."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        run = client.get_run(run_id)
+        parent = run.data.tags.get(names.PARENT)
+        if run.data.tags.get(names.ROLE) != names.ROLE_TRIAL or parent is None:
+            raise InputError(f"run {run_id} is no trial of a study: give the id of a child run")
+        metrics = {
+            name: {m.step: m.value for m in client.get_metric_history(run_id, name)}
+            for name in run.data.metrics
+            if not name.startswith("time/")
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            files = {
+                name: json.loads(
+                    Path(client.download_artifacts(parent, name, folder)).read_text("utf-8")
+                )
+                for name in (names.PROVENANCE_FILE, names.STUDY_FILE)
+            }
+    except MlflowException as error:
+        raise InputError(f"run {run_id}: {str(error).splitlines()[0]}") from error
+    return Original(
+        run_id,
+        TrialConfig.from_texts(run.data.params),
+        metrics,
+        names.TEST_OPENED in run.data.tags,
+        files[names.PROVENANCE_FILE],
+        files[names.STUDY_FILE]["settings"].get("data_dir"),
+    )
+
+
+def load_data(original: Original, data_dir: Path | None) -> TrialData:
+    """The trial's data; raises InputError if it is not the data that the trial saw."""
+    folder = data_dir or (Path(original.data_dir) if original.data_dir else None)
+    wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
+    try:
+        found = {n: datasets.load(original.config.dataset, n, folder) for n in wanted}
+    except datasets.DataError as error:
+        raise InputError(str(error)) from error
+    for name, known in original.provenance["data"].items():
+        if found[name].fingerprint() != known:
+            raise InputError(
+                f"the {name} images of {original.config.dataset} are not those of the trial "
+                f"(fingerprint {found[name].fingerprint()}, was {known}); give --data-dir"
+            )
+    net = None
+    if "frechet" in original.config.evaluations:
+        net = dict(features.feature_net(found["train"]).net.state_dict())
+    return TrialData(found["train"], found["val"], found.get("test"), net)
+
+
+def train_again(original: Original, data: TrialData) -> dict[int, dict[str, float]]:
+    """Metrics by epoch of the same configuration, as far as the trial went."""
+    again: dict[int, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(original.config, data, Path(folder), open_test=original.opened_test)
+        for _ in range(original.epochs):
+            record = session.next_record()
+            if record.outcome not in ("running", "finished"):
+                raise StudyError(f"the trial {record.outcome} this time: {record.reason}")
+            again[record.epoch] = record.metrics
+            print(f"epoch {record.epoch}/{original.epochs}", file=sys.stderr)
+    return again
+
+
+def compare(original: Original, again: dict[int, dict[str, float]]) -> list[Comparison]:
+    """Every recorded point beside its repetition; one that is missing now compares with NaN."""
+    return [
+        Comparison(name, epoch, value, again.get(epoch, {}).get(name, math.nan))
+        for name, points in sorted(original.metrics.items())
+        for epoch, value in sorted(points.items())
+    ]
+
+
+def differences(original: Original) -> list[str]:
+    """What is not as it was: any of it may change the last bits."""
+    now, before = provenance.versions(), original.provenance["versions"]
+    found = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
+    if provenance.machine()["cpu"] != original.provenance["machine"]["cpu"]:
+        found.append("another CPU")
+    if provenance.code_hash() != original.provenance["code"]:
+        found.append("other code of vae_trainables")
+    return found
+
+
+def verdict(rows: list[Comparison], changed: list[str]) -> tuple[bool, str]:
+    """Whether it was reproduced by the standard that applies, in a sentence."""
+    equal = sum(row.equal for row in rows)
+    if not changed:
+        text = (
+            f"same machine kind, versions, code, threads: {equal} of {len(rows)} points bit-equal"
+        )
+        return equal == len(rows), text
+    close = sum(row.close for row in rows)
+    text = (
+        f"not the same conditions ({', '.join(changed)}): {close} of {len(rows)} points within "
+        f"{TOLERANCE:.0%}, {equal} of them bit-equal"
+    )
+    return close == len(rows), text
+
+
+def command(
+    run_id: Annotated[str, typer.Argument(help="A trial's run id, as MLflow shows it.")],
+    tracking_uri: Annotated[
+        str, typer.Option(help="Where the trial is recorded.")
+    ] = "sqlite:///runs/mlflow.db",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with the IDX files.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless it was reproduced.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Train a tracked trial again, from the tracker alone, and compare every logged point."""
+    try:
+        preflight.tracker_answers(tracking_uri)
+        original = read(run_id, tracking_uri)
+        data = load_data(original, data_dir)
+        rows = compare(original, train_again(original, data))
+    except StudyError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    last = max(row.epoch for row in rows)
+    for row in rows:
+        if row.epoch == last or not row.equal:
+            sign = "=" if row.equal else "≈" if row.close else "≠"
+            print(f"{row.name:<18} epoch {row.epoch:>3}  {row.before:.9g} {sign} {row.again:.9g}")
+    good, text = verdict(rows, differences(original))
+    print(f"{'reproduced' if good else 'NOT reproduced'}: {text}")
+    if check and not good:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(command)
