@@ -65,3 +65,11 @@ def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a full or read-only disk; what was recorded before is whole
+        if values.get("debug"):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped by the user (Ctrl-C): nothing was started", file=sys.stderr)
+        return 130

@@ -31,6 +31,7 @@ def connected(settings: Settings) -> Iterator[None]:
     if address is None:
         preflight.local_gpus(settings.gpus)
         ray.init(
+            address="local",  # not a cluster that happens to run here, which we were not told of
             num_cpus=settings.cpus or os.cpu_count(),
             num_gpus=settings.gpus,
             include_dashboard=False,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Limits:
     """When the whole study stops. Seconds are of wall time from the desk's creation."""
 
     failures_in_a_row: int = 5
+    worker_retries: int = 2
     time_budget_s: float = math.inf
     starvation_s: float = 600.0
 
@@ -46,6 +48,7 @@ class Tally:
 
     epochs: int = 0
     failures_in_a_row: int = 0
+    lost_workers: Counter[str] = field(default_factory=Counter)
 
 
 class Desk:
@@ -69,11 +72,13 @@ class Desk:
         tags: dict[str, str],
         backlog: list[LedgerTrial],
         watch: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ledger, self.tracker, self.folder = ledger, tracker, folder
         self.objectives, self.prune_on, self.pruner = objectives, prune_on, pruner
         self.limits, self.study_tags = limits, tags
-        self.source, self.backlog, self.watch = source, backlog, watch
+        self.source, self.backlog, self.watch, self.say = source, backlog, watch, say
+        self.under_way: set[str] = set()  # handed out and not ended
         self.tally = Tally()
         self.stop_reason = ""
         self._began = self._last_sign = time.monotonic()
@@ -84,9 +89,13 @@ class Desk:
                 pruner.restore(trial.key, trial.reports)
 
     def next(self) -> LedgerTrial | None:
-        """The trial to train next: first what was left unfinished, then new ones; None: no more."""
+        """The trial to train next: first what was left unfinished, then new ones.
+
+        None: nothing now; and nothing more at all, unless a trial `under_way` brings more.
+        """
         trial = self.backlog.pop(0) if self.backlog else self.source()
         if trial is not None:
+            self.under_way.add(trial.key)
             self._commit()
         return trial
 
@@ -140,6 +149,7 @@ class Desk:
         if record.metrics and record.epoch not in trial.reports:
             self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
         if record.notes:
+            self.say(f"trial {trial.key}: {'; '.join(record.notes)}")
             self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
 
     def _finish(self, trial: LedgerTrial, record: Record) -> None:
@@ -173,8 +183,29 @@ class Desk:
         self.tracker.commit()
         self.ledger.end(trial, status, values=values, reason=reason)
         self._commit()
+        self.under_way.discard(trial.key)
         checkpoint.discard(self.folder_of(trial))
         self._count(status)
+
+    def lost(self, trial: LedgerTrial, status: Status, reason: str) -> None:
+        """The trial's worker died: it goes on elsewhere, or ends if that happened too often."""
+        if trial.status in ENDED:
+            return
+        self.tally.lost_workers[trial.key] += 1
+        if self.tally.lost_workers[trial.key] > self.limits.worker_retries:
+            self.end(trial, status, reason)
+            return
+        self.say(f"trial {trial.key}: {reason}; it goes on from its newest checkpoint")
+        self.put_back(trial, reason)
+
+    def put_back(self, trial: LedgerTrial, reason: str = "") -> None:
+        """The trial has no worker any more: it waits for another, which continues it."""
+        self._last_sign = time.monotonic()
+        self.tracker.ended(trial.key, "interrupted", reason)
+        self.ledger.end(trial, "interrupted", values=None, reason=reason)
+        self._commit()
+        self.under_way.discard(trial.key)
+        self.backlog.append(trial)
 
     def _count(self, status: Status) -> None:
         if status not in FAILURES:

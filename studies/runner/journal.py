@@ -31,14 +31,14 @@ class Journal(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.repaired: str | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as error:
             raise LedgerError(f"cannot write the ledger {path}: {error.strerror}") from error
         self._lock()
         self._size = self._repair_tail()
-        self._count = 0
+        self._count = self.path.read_bytes().count(b"\n")
         self._recent: list[dict[str, Any]] = []
         self._held: list[bytes] = []
         self._together = False
@@ -73,7 +73,7 @@ class Journal(BaseJournalBackend):
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Logs from a number on: from memory right after an append, else from the file."""
-        if log_number_from and log_number_from == self._count - len(self._recent):
+        if self._recent and log_number_from == self._count - len(self._recent):
             recent, self._recent = self._recent, []
             yield from recent
             return
@@ -120,23 +120,31 @@ class Journal(BaseJournalBackend):
                 written += os.write(self._fd, lines[written:])
         except OSError as error:
             os.ftruncate(self._fd, self._size)
-            raise LedgerError(
-                f"cannot write the ledger {self.path}: {error.strerror}; nothing of it is lost: "
-                "make room and resume"
-            ) from error
+            raise self._refused(error) from error
         self._size += len(lines)
         self._dirty = True
 
     def commit(self) -> None:
         """Make everything appended so far survive a crash of the machine."""
         if self._dirty:
-            os.fsync(self._fd)
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise self._refused(error) from error
             self._dirty = False
+
+    def _refused(self, error: OSError) -> LedgerError:
+        return LedgerError(
+            f"cannot write the ledger {self.path}: {error.strerror}; nothing of it is lost: "
+            "make room and resume"
+        )
 
     def close(self) -> None:
         """Commit and release the lock."""
-        self.commit()
-        os.close(self._fd)
+        try:
+            self.commit()
+        finally:
+            os.close(self._fd)
 
 
 def _is_json(line: bytes) -> bool:

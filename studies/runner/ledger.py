@@ -33,6 +33,7 @@ Status = Literal[
     "interrupted",
 ]
 Phase = Literal["search", "confirm", "reference"]
+CREATED = "vae-studies:created"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the ledger's own words are for the user
 
@@ -112,20 +113,26 @@ class Ledger:
 
     @property
     def exists(self) -> bool:
-        """True once the study has been created."""
-        return bool(self._studies)
+        """True once the study has been created with all its facts."""
+        if "search" not in self._studies:
+            return False
+        return CREATED in self.storage.get_study_system_attrs(self._studies["search"]._study_id)
 
     def create(self, directions: Iterable[Direction], facts: dict[str, Any]) -> None:
         """Create the study; `facts` is what `facts()` returns ever after."""
         directions = list(directions)
-        for phase in PHASES:
-            study = optuna.create_study(
-                study_name=_optuna_name(self.name, phase),
-                storage=self.storage,
-                directions=directions,
-            )
-            self._studies[phase] = study
-        self.set_facts(facts)
+        with self.journal.together():
+            for phase in PHASES:
+                study = optuna.create_study(
+                    study_name=_optuna_name(self.name, phase),
+                    storage=self.storage,
+                    directions=directions,
+                    load_if_exists=True,  # half a creation, after a crash in its midst
+                )
+                self._studies[phase] = study
+            self.set_facts(facts)
+            search = self._studies["search"]._study_id
+            self.storage.set_study_system_attr(search, CREATED, True)  # last: all is there
         self.commit()
 
     def facts(self) -> dict[str, Any]:
@@ -224,10 +231,10 @@ class Ledger:
     ) -> LedgerTrial:
         trial = LedgerTrial(phase, number, config, reference, like=like)
         self._register(trial, trial_id)
-        self._attr(trial, "config", config.model_dump(mode="json"))
         self._attr(trial, "reference", reference)
         self._attr(trial, "like", like)
         self._attr(trial, "status", trial.status)
+        self._attr(trial, "config", config.model_dump(mode="json"))  # last: the record is whole
         return trial
 
     def _register(self, trial: LedgerTrial, trial_id: int) -> None:

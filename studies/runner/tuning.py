@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from studies.runner.desk import Desk
+from studies.runner.desk import Desk, StudyStopped
+from studies.runner.errors import StudyError
 from studies.runner.ledger import LedgerTrial, Status
+from studies.tracker.spool import SpoolError
 from vae_trainables.session import Record
 
 # Set before Tune is imported: its own logging, snapshots and signal handling would only cost time
@@ -48,8 +52,12 @@ class DeskSearcher(_AtTheDesk, Searcher):
         self.desk = desk
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        trial = self.desk.next()
-        return self.desk.assignment(trial) if trial is not None else Searcher.FINISHED
+        """None while a trial under way may still bring more work: its other seeds, its retry."""
+        with stopping():
+            trial = self.desk.next()
+        if trial is not None:
+            return self.desk.assignment(trial)
+        return None if self.desk.under_way else str(Searcher.FINISHED)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -77,9 +85,9 @@ class DeskScheduler(_AtTheDesk, FIFOScheduler):
         self._decide(trial, result)
 
     def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
-        ended = self.desk.report(
-            _ledger_trial(self.desk, trial), Record.from_json(result["record"])
-        )
+        record = Record.from_json(result["record"])
+        with stopping():
+            ended = self.desk.report(_ledger_trial(self.desk, trial), record)
         return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)
 
 
@@ -95,17 +103,30 @@ class DeskCallback(_AtTheDesk, Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        self.desk.started(_ledger_trial(self.desk, trial))
+        with stopping():
+            self.desk.started(_ledger_trial(self.desk, trial))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Tune gave up on the trial: its worker died more often than it may."""
-        lines = str(trial.error_file and Path(trial.error_file).read_text()).strip().splitlines()
-        text = lines[-1] if lines else "the worker process died"
-        out_of_memory = any("OutOfMemory" in line for line in lines)
+        """The trial's worker died, or could not even begin."""
+        text = Path(trial.error_file).read_text() if trial.error_file else ""
+        out_of_memory = "OutOfMemory" in text or "MemoryError" in text
         status: Status = "out_of_memory" if out_of_memory else "worker_lost"
-        self.desk.end(_ledger_trial(self.desk, trial), status, text[:300])
+        last = (text.strip().splitlines() or ["no word from it"])[-1]
+        with stopping():
+            self.desk.lost(
+                _ledger_trial(self.desk, trial), status, f"the worker process died ({last[:300]})"
+            )
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Where the desk cannot record, the study ends: Tune would wrap the error in a traceback."""
+    try:
+        yield
+    except (StudyError, SpoolError) as error:
+        raise StudyStopped(str(error)) from error
 
 
 def _ledger_trial(desk: Desk, trial: Trial) -> LedgerTrial:
@@ -119,29 +140,43 @@ def run(
     parameters: dict[str, Any],
     resources: dict[str, float],
     concurrent: int,
-    worker_retries: int,
 ) -> None:
-    """Train all that the desk hands out; returns when it has no more.
+    """Train all that the desk hands out, one configuration per Tune trial.
 
     `parameters` go to the trainable's `setup` through Ray's object store. Raises StudyStopped.
     """
+    fit(
+        tune.with_resources(tune.with_parameters(trainable, **parameters), resources),
+        DeskCallback(desk),
+        0,  # the desk itself tries a lost trial again, also one whose worker never began
+        search_alg=DeskSearcher(desk),
+        scheduler=DeskScheduler(desk),
+        num_samples=-1,
+        max_concurrent_trials=concurrent,
+        reuse_actors=True,
+    )
+
+
+def fit(
+    trainable: Any,
+    callback: Callback,
+    worker_retries: int,
+    *,
+    param_space: dict[str, Any] | None = None,
+    **tune_config: Any,
+) -> None:
+    """Run Tune without loggers, snapshots and checkpoints; what it leaves on disk is removed."""
     with tempfile.TemporaryDirectory(prefix="vae-studies-") as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(trainable, **parameters), resources),
-            tune_config=tune.TuneConfig(
-                search_alg=DeskSearcher(desk),
-                scheduler=DeskScheduler(desk),
-                num_samples=-1,
-                max_concurrent_trials=concurrent,
-                reuse_actors=True,
-            ),
+        tune.Tuner(
+            trainable,
+            param_space=param_space,
+            tune_config=tune.TuneConfig(**tune_config),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[DeskCallback(desk)],
+                callbacks=[callback],
                 failure_config=tune.FailureConfig(max_failures=worker_retries),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
-        )
-        tuner.fit()
+        ).fit()

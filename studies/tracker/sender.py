@@ -11,13 +11,14 @@ import fcntl
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studies.tracker.spool import Cursor, read_events
+from studies.tracker.spool import Cursor, read_events, write_whole
 
 if TYPE_CHECKING:
     from studies.tracker.delivery import Delivery
@@ -47,7 +48,8 @@ def read_state(folder: Path) -> SenderState:
 class Sender:
     """Delivers `folder`'s spool; one sender per spool at a time."""
 
-    def __init__(self, folder: Path, uri: str, driver: int | None) -> None:
+    def __init__(self, folder: Path, uri: str, driver: socket.socket | None) -> None:
+        """driver: the line to the driver; None: deliver what an outage left behind."""
         self.folder = folder
         self.uri = uri
         self.driver = driver
@@ -60,9 +62,9 @@ class Sender:
         """Deliver until the spool is closed or the driver gone; True if all was delivered."""
         deadline: float | None = None
         while True:
-            alone = self.driver is None or os.getppid() != self.driver
+            alone = self.driver is None or hung_up(self.driver)
             if alone and self.end is None:  # what a later driver appends is for its own sender
-                self.end = (self.folder / "events.jsonl").stat().st_size
+                self.end = self._spooled
                 deadline = time.monotonic() + FAREWELL_S
             progress, closed = self._deliver_some()
             if closed or (self.end is not None and self.cursor.offset >= self.end):
@@ -72,12 +74,17 @@ class Sender:
             if not progress:
                 time.sleep(self.pause)
 
+    @property
+    def _spooled(self) -> int:
+        return (self.folder / "events.jsonl").stat().st_size
+
     def _farewell(self) -> bool:
         """All of a dead driver's events are delivered: close the runs it left open."""
+        if self.driver is None or self._spooled != self.end:
+            return True  # a later driver is at work on them
         try:
             self.delivery = self.delivery or self._connect()
-            if self.driver is not None:
-                self.delivery.abandon()
+            self.delivery.abandon()
         except Exception as error:
             self._tell(f"{type(error).__name__}: {_first_line(error)}")
             return False
@@ -91,17 +98,17 @@ class Sender:
             path = self.folder / "events.jsonl"
             events, offset = read_events(path, self.cursor.offset, BATCH, self.end)
             closed = bool(events) and events[-1]["event"] == "close"
-            closed = closed and offset == path.stat().st_size
+            closed = closed and offset == self._spooled
             self.delivery.deliver(event for event in events if event["event"] != "close")
+            if offset > self.cursor.offset:
+                self.cursor.advance(offset)
+                self._tell("")
         except Exception as error:  # the tracker may fail in any way; the study goes on
             self.delivery = None  # whatever we believed about its runs is to be read again
             self.pause = min(self.pause * 2, LONGEST_PAUSE_S)
             self._tell(f"{type(error).__name__}: {_first_line(error)}")
             return False, False
         self.pause = IDLE_S
-        if offset > self.cursor.offset:
-            self.cursor.advance(offset)
-            self._tell("")
         return bool(events), closed
 
     def _connect(self) -> Delivery:
@@ -115,19 +122,34 @@ class Sender:
         if runs is None:
             runs = read_state(self.folder).runs
         state = SenderState(self.cursor.offset, error.replace(self.uri, "<tracking-uri>"), runs)
-        temporary = self.folder / "sender.tmp"
-        temporary.write_text(json.dumps(asdict(state)))
-        os.replace(temporary, self.folder / "sender.json")
+        try:
+            write_whole(self.folder / "sender.json", json.dumps(asdict(state)))
+        except OSError as trouble:  # a full disk must not end the delivery
+            print(f"cannot write sender.json: {trouble}", file=sys.stderr)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
 
 
+def hung_up(line: socket.socket) -> bool:
+    """Whether the process at the other end of the line has ended."""
+    try:
+        return line.recv(1, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
 def hold_lock(folder: Path) -> Any:
-    """Wait for a sender of an earlier driver to end, then hold the spool's lock."""
+    """Wait for another sender to end, then hold the spool's lock."""
     lock = (folder / "sender.lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("another sender is at work here: waiting for its end", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
@@ -136,16 +158,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m studies.tracker.sender", description=__doc__)
     parser.add_argument("folder", type=Path, help="a study's spool: STORAGE/STUDY/spool")
     parser.add_argument("--tracking-uri", help="where to; default: where the study was sent")
-    parser.add_argument("--driver", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     uri = options.tracking_uri or os.environ.get(URI_VARIABLE) or stored_uri(options.folder)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    driver = socket.socket(fileno=options.line) if options.line is not None else None
     lock = hold_lock(options.folder)
     try:
-        whole = Sender(options.folder, uri, options.driver).run()
+        whole = Sender(options.folder, uri, driver).run()
     finally:
         lock.close()
     if not whole:

@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any
 
 
+class SpoolError(OSError):
+    """The spool cannot be written; the message is for the user."""
+
+
 class Spool:
     """Append-only JSON lines in `folder`; one writer."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / "events.jsonl"
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise self._refused(error) from error
         self._size = self._cut_torn_line()
 
     @property
@@ -28,20 +35,29 @@ class Spool:
         return self._size
 
     def append(self, **event: Any) -> None:
-        """Add an event; raises OSError where the disk is full, leaving only whole events."""
+        """Add an event; raises SpoolError where the disk is full, leaving only whole events."""
         line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         try:
             written = os.write(self._fd, line)
             while written < len(line):
                 written += os.write(self._fd, line[written:])
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._fd, self._size)
-            raise
+            raise self._refused(error) from error
         self._size += len(line)
 
     def commit(self) -> None:
         """Make all events survive a crash of the machine."""
-        os.fsync(self._fd)
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> SpoolError:
+        return SpoolError(
+            f"cannot write the tracker's spool {self.path}: {error.strerror or error}; nothing "
+            "of it is lost: make room and resume"
+        )
 
     def close(self) -> None:
         """Commit and close."""
@@ -61,14 +77,20 @@ class Cursor:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "delivered"
-        self.offset = int(self.path.read_text()) if self.path.exists() else 0
+        text = self.path.read_text() if self.path.exists() else ""
+        self.offset = int(text) if text.isdigit() else 0  # torn by a crash: deliver all again
 
     def advance(self, offset: int) -> None:
         """Record that everything before `offset` has been delivered."""
+        write_whole(self.path, str(offset))
         self.offset = offset
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(str(offset))
-        os.replace(temporary, self.path)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace `path` so that a reader sees the old text or the new one."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def read_events(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from studies.tracker import names
-from studies.tracker.sender import URI_VARIABLE, SenderState, read_state
-from studies.tracker.spool import Spool
+from studies.tracker.sender import URI_VARIABLE, SenderState, hung_up, read_state
+from studies.tracker.spool import Spool, write_whole
 
 SENDER = (sys.executable, "-m", "studies.tracker.sender")
 PATIENCE_S = 30.0  # how long `close` waits without any progress
@@ -38,20 +39,38 @@ class Tracker:
         header = {"study": study, "artifact_location": artifact_location}
         if not urlsplit(uri).password:  # a secret stays out of files
             header["uri"] = uri
-        (folder / "study.json").write_text(json.dumps(header))
+        write_whole(folder / "study.json", json.dumps(header))
         self._sender = self._start_sender()
 
-    def _start_sender(self) -> subprocess.Popen[bytes]:
-        """A process group of its own: Ctrl-C is for the driver, which then says goodbye."""
-        with (self.folder / "sender.log").open("ab") as log:
-            return subprocess.Popen(
-                [*SENDER, str(self.folder), "--driver", str(os.getpid())],
+    def _start_sender(self) -> socket.socket:
+        """Our end of a line to a new sender; when one side dies, the other sees the line closed.
+
+        The sender is nobody's child, in a session of its own: Ctrl-C is for the driver, and
+        `ray job stop` kills all descendants of the driver, while the sender has to tell MLflow.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, (self.folder / "sender.log").open("ab") as log:
+            sender = [*SENDER, str(self.folder), "--line", str(theirs.fileno())]
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *sender],
                 env=os.environ | {URI_VARIABLE: self.uri, "PYTHONPATH": os.pathsep.join(sys.path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
+                check=True,
             )
+        return ours
+
+    def _sender_lives(self) -> bool:
+        return not hung_up(self._sender)
+
+    def _tend(self) -> None:
+        """A sender that was killed gets a successor."""
+        if not self._sender_lives():
+            self._sender.close()
+            self._sender = self._start_sender()
 
     def study(self, tags: dict[str, Any], params: dict[str, Any], note: str) -> None:
         """Open the parent run."""
@@ -60,6 +79,7 @@ class Tracker:
 
     def trial(self, key: str, tags: dict[str, Any], params: dict[str, Any]) -> None:
         """Open, or open again, the run of a trial."""
+        self._tend()
         tags = {names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.REASON: "", **tags}
         self._run(key, f"trial-{key}", tags, params)
 
@@ -97,15 +117,14 @@ class Tracker:
         """
         self.spool.append(event="close")
         self.spool.close()
+        self._tend()
         delivered, deadline = -1, time.monotonic() + patience
-        while self._sender.poll() is None and time.monotonic() < deadline:
+        while self._sender_lives() and time.monotonic() < deadline:
             now = self.state().delivered
             if now > delivered:
                 delivered, deadline = now, time.monotonic() + patience
             time.sleep(0.05)
-        if self._sender.poll() is None:
-            self._sender.terminate()
-            self._sender.wait(10)
+        self._sender.close()  # a sender that still tries does so a little longer, then ends
         left = self.spool.size - self.state().delivered
         if left <= 0:
             return ""

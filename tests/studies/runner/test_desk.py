@@ -26,6 +26,9 @@ class SpoolOnly(Tracker):
     def _start_sender(self):  # type: ignore[no-untyped-def]
         return None
 
+    def _tend(self) -> None:
+        """No sender, nothing to tend."""
+
     def events(self) -> list[dict]:
         return [json.loads(line) for line in self.spool.path.read_text().splitlines()]
 

@@ -166,10 +166,47 @@ def test_turkish_names_keep_their_letters(tmp_path: Path) -> None:
 def test_an_unwritable_folder_is_one_clear_line(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises((LedgerError, OSError)):
+    with pytest.raises(LedgerError, match="cannot write the ledger"):
         Ledger(blocked / "study", "x")
 
 
 def test_facts_are_kept(ledger: Ledger) -> None:
     ledger.set_facts({"code": "1"})
     assert reopened(ledger).facts() == {"data": "abc", "code": "1"}
+
+
+def test_a_ledger_that_ends_after_any_byte_opens_and_goes_on(tmp_path: Path) -> None:
+    """A driver can be killed at any line, and the kernel may write a part of its last lines."""
+    whole = Ledger(tmp_path / "whole", "s")
+    whole.create(["minimize"], {"data": "abc"})
+    whole.use_sampler(optuna.samplers.RandomSampler(seed=0))
+    for status in ("finished", "failed", "interrupted"):
+        trial = whole.ask(configure, REFERENCE)
+        whole.start(trial)
+        whole.report(trial, 1, 0.5)
+        whole.end(trial, status, values=[0.5] if status == "finished" else None, reason="")
+    whole.close()
+    content = whole.journal.path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
+    for cut in [0, *ends, *(end - 2 for end in ends)]:
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / "ledger.journal").write_bytes(content[:cut])
+        _goes_on(Ledger(folder, "s"))
+
+
+def _goes_on(ledger: Ledger) -> None:
+    if not ledger.exists:
+        ledger.create(["minimize"], {"data": "abc"})
+    ledger.use_sampler(optuna.samplers.RandomSampler(seed=1))
+    assert ledger.facts() == {"data": "abc"}
+    for trial in list(ledger.open.values()):
+        assert trial.status in ("planned", "interrupted")
+        ledger.start(trial)
+        ledger.end(trial, "finished", values=[0.1], reason="")
+    ledger.ask(configure, REFERENCE)
+    ledger = reopened(ledger)
+    assert [t.status for t in ledger.trials.values()].count("planned") == 1
+    whole = {"planned", "finished", "failed"}
+    assert {t.status for t in ledger.trials.values()} <= whole
+    ledger.close()
