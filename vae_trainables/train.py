@@ -9,7 +9,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from vae_trainables import checkpoint, losses, models, noise, schedules
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.evaluation import Evaluator, as_float
-from vae_trainables.models import ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.streams import Streams
 
 TERMS = ("loss", "recon", "kl", "supcon")
@@ -67,7 +67,7 @@ class Trial:
     @property
     def noise_dim(self) -> int:
         """Standard normal numbers that the model needs per image."""
-        return cast(int, self.model.noise_dim)
+        return self.model.noise_dim
 
     @property
     def batch_size(self) -> int:
@@ -202,7 +202,7 @@ class Trial:
         return complaints
 
 
-def build_model(config: TrialConfig) -> nn.Module:
+def build_model(config: TrialConfig) -> Autoencoder:
     """The model with the initial weights that belong to `config.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -1,0 +1,11 @@
+"""Cohorts: K configurations trained in lock-step on stacked parameters, on one device.
+
+The fast path for GPUs; `vae_trainables.train.Trial` is what it must equal. Nothing here has been
+measured on a GPU yet: it is built, and tested for exactness, on CPUs.
+"""
+
+from vae_trainables.cohort.cohort import Assignment, Cohort, CohortError
+from vae_trainables.cohort.fusion import FusionKey, fusion_key
+from vae_trainables.cohort.ways import Ways
+
+__all__ = ["Assignment", "Cohort", "CohortError", "FusionKey", "Ways", "fusion_key"]

@@ -1,0 +1,121 @@
+"""Adam and AdamW over all slots, each with its own learning rate, weight decay and step count.
+
+Two ways to the same numbers. `PerSlotAdam` calls torch's fused kernel once per slot: the bits of a
+solo trial, but learning rates pass through the host. `FlatAdam` makes one pass over the flat
+buffers from numbers on the device, so that a CUDA graph can hold it; it rounds in another order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from vae_trainables.cohort.bank import Bank
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults, with which solo trials run
+
+AdamWay = Literal["per_slot", "flat"]
+
+
+class StackedAdam(Protocol):
+    """One optimizer step of every slot."""
+
+    def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
+        """gradients: per parameter (slots, *shape); lr, weight_decay: float64 (slots,)."""
+
+
+class PerSlotAdam:
+    """torch's fused Adam, slot by slot."""
+
+    def __init__(self, bank: Bank, *, decoupled: bool) -> None:
+        self.decoupled = decoupled
+        self.bank = bank
+        buffers = (bank.flat, bank.exp_avg, bank.exp_avg_sq)
+        self._rows = [
+            [list(row) for row in zip(*bank.stacked(buffer), strict=True)] for buffer in buffers
+        ]
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
+        rates, decays = lr.tolist(), weight_decay.tolist()
+        for slot in range(self.bank.slots):
+            parameters, exp_avgs, exp_avg_sqs = (rows[slot] for rows in self._rows)
+            adam(
+                parameters,
+                [gradient[slot].contiguous() for gradient in gradients],
+                exp_avgs,
+                exp_avg_sqs,
+                [],
+                [self.bank.steps[slot].clone() for _ in parameters],
+                fused=True,
+                decoupled_weight_decay=self.decoupled,
+                amsgrad=False,
+                beta1=BETA1,
+                beta2=BETA2,
+                lr=rates[slot],
+                weight_decay=decays[slot],
+                eps=EPS,
+                maximize=False,
+            )
+        self.bank.steps += 1
+
+
+class FlatAdam:
+    """One pass over the flat buffers, without a look at any value by the host."""
+
+    def __init__(self, bank: Bank, *, decoupled: bool, compiled: bool) -> None:
+        """compiled: let torch.compile make one kernel of the pass (7 accesses per element)."""
+        self.decoupled = decoupled
+        self.bank = bank
+        self._gradient = torch.zeros_like(bank.flat)
+        self._gradients = bank.stacked(self._gradient)
+        self._pass = torch.compile(flat_adam_, fullgraph=True) if compiled else flat_adam_
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
+        for target, gradient in zip(self._gradients, gradients, strict=True):
+            target.copy_(gradient)
+        bank = self.bank
+        self._pass(
+            bank.flat,
+            self._gradient,
+            bank.exp_avg,
+            bank.exp_avg_sq,
+            bank.steps,
+            lr=lr,
+            weight_decay=weight_decay,
+            decoupled=self.decoupled,
+        )
+
+
+def flat_adam_(
+    flat: Tensor,
+    gradient: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    steps: Tensor,
+    *,
+    lr: Tensor,
+    weight_decay: Tensor,
+    decoupled: bool,
+) -> None:
+    """In place: Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) if `decoupled`.
+
+    flat, gradient, exp_avg, exp_avg_sq: float32 (slots, n); steps: float32 (slots,), counted up;
+    lr, weight_decay: float64 (slots,). Corrections are computed in float64, as torch's host does.
+    """
+    steps.add_(1)
+    count = steps.double()
+    step_size = (lr / (1 - BETA1**count)).to(flat.dtype).unsqueeze(1)
+    root_correction = (1 - BETA2**count).sqrt().to(flat.dtype).unsqueeze(1)
+    if decoupled:
+        flat.mul_((1 - lr * weight_decay).to(flat.dtype).unsqueeze(1))
+    else:
+        gradient = torch.addcmul(gradient, flat, weight_decay.to(flat.dtype).unsqueeze(1))
+    exp_avg.lerp_(gradient, 1 - BETA1)
+    exp_avg_sq.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    denominator = exp_avg_sq.sqrt().div_(root_correction).add_(EPS)
+    flat.addcdiv_(exp_avg * -step_size, denominator)

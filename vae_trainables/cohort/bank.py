@@ -1,0 +1,110 @@
+"""The stacked parameters and Adam moments of all slots, one row of a flat buffer per slot.
+
+A row holds one trial. A latent narrower than the cohort's lies in the leading corner of its
+tensors and the rest is zero. It stays exactly zero, since nothing feeds it: its noise is zero,
+hence every gradient, and Adam does not move what is zero in weight, gradient and moments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+_ALIGNMENT = 16  # float32 per 64 bytes: matrix kernels see each row aligned as a solo trial's
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where one parameter lies in a row."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """One past its last element."""
+        return self.offset + math.prod(self.shape)
+
+
+class Bank:
+    """`slots` rows laid out like the parameters of `template`, whose latent is the widest."""
+
+    def __init__(self, template: nn.Module, slots: int, device: torch.device) -> None:
+        self.slots = slots
+        self.segments = _lay_out(template)
+        shape = slots, _aligned(self.segments[-1].end)
+        self.flat = torch.zeros(shape, device=device)
+        self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
+        self.steps = torch.zeros(slots, device=device)
+        """Adam's step counts, float32 as torch keeps them."""
+        self.parameters = {
+            segment.name: view.requires_grad_()
+            for segment, view in zip(self.segments, self.stacked(self.flat), strict=True)
+        }
+
+    def stacked(self, flat: Tensor) -> list[Tensor]:
+        """Per parameter a view (slots, *shape) of `flat`, a buffer of the bank's shape."""
+        return [
+            flat.detach()[:, segment.offset : segment.end].view(self.slots, *segment.shape)
+            for segment in self.segments
+        ]
+
+    @torch.no_grad()
+    def load(self, slot: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Fill a row from a trial's own model and optimizer."""
+        self.clear(slot)
+        parameters = list(model.parameters())
+        _copy(self._corners(slot, self.flat, parameters), parameters)
+        if not optimizer.state:  # before its first step
+            return
+        for name in MOMENTS:
+            own = [optimizer.state[parameter][name] for parameter in parameters]
+            _copy(self._corners(slot, getattr(self, name), own), own)
+        self.steps[slot] = optimizer.state[parameters[0]]["step"]
+
+    @torch.no_grad()
+    def store(self, slot: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Bring a trial's own model and optimizer to where its row is."""
+        parameters = list(model.parameters())
+        _copy(parameters, self._corners(slot, self.flat, parameters))
+        moments = {n: self._corners(slot, getattr(self, n), parameters) for n in MOMENTS}
+        for i, parameter in enumerate(parameters):
+            state = optimizer.state[parameter]
+            state["step"] = self.steps[slot].clone()
+            for name in MOMENTS:
+                # As the parameter in memory: the fused kernel walks both in that order.
+                state[name] = torch.empty_like(parameter).copy_(moments[name][i])
+
+    def clear(self, slot: int) -> None:
+        """Empty a row. Zero weights compute finite numbers, so an empty slot disturbs nobody."""
+        for buffer in (self.flat, self.exp_avg, self.exp_avg_sq, self.steps):
+            buffer[slot] = 0
+
+    def _corners(self, slot: int, flat: Tensor, own: Iterable[Tensor]) -> list[Tensor]:
+        """Of each of a slot's tensors the part that a trial with tensors like `own` has."""
+        pairs = zip(self.stacked(flat), own, strict=True)
+        return [whole[slot][tuple(map(slice, small.shape))] for whole, small in pairs]
+
+
+def _lay_out(template: nn.Module) -> list[Segment]:
+    segments: list[Segment] = []
+    offset = 0
+    for name, parameter in template.named_parameters():
+        segments.append(Segment(name, tuple(parameter.shape), offset))
+        offset = _aligned(segments[-1].end)
+    return segments
+
+
+def _aligned(offset: int) -> int:
+    return math.ceil(offset / _ALIGNMENT) * _ALIGNMENT
+
+
+def _copy(to: Iterable[Tensor], source: Iterable[Tensor]) -> None:
+    for target, value in zip(to, source, strict=True):
+        target.copy_(value)

@@ -1,0 +1,119 @@
+"""How many slots a device bears: found by measuring, halved when memory runs out all the same."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from vae_trainables.cohort.cohort import Assignment, Cohort
+from vae_trainables.cohort.fusion import fusion_key
+from vae_trainables.cohort.ways import Ways
+from vae_trainables.config import TrialConfig
+from vae_trainables.session import Record, is_out_of_memory
+from vae_trainables.train import TrialData
+
+GROWTH = 1.10  # twice the slots must train at least this much faster
+MEMORY_LIMIT = 0.80  # of the device's memory
+LARGEST = 128
+REHEARSED_STEPS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A cohort of some number of slots at work."""
+
+    images_per_s: float
+    memory_share: float
+    """Of the device's memory, everything on it included."""
+
+
+def auto_slots(
+    config: TrialConfig,
+    data: TrialData,
+    *,
+    device: torch.device | str,
+    latent_dim: int | None = None,
+    ways: Ways | None = None,
+) -> int:
+    """Slots for trials like `config`. 1 on a CPU, where fusing was measured to lose."""
+    device = torch.device(device)
+    if device.type == "cpu" or not fusion_key(config).fusible:
+        return 1
+
+    def measure(slots: int) -> Measurement:
+        free_memory()
+        cohort = Cohort(config, data, slots=slots, device=device, latent_dim=latent_dim, ways=ways)
+        rate = cohort.rehearse(REHEARSED_STEPS)
+        free, total = torch.cuda.mem_get_info(device)
+        return Measurement(rate, 1 - free / total)
+
+    return knee(measure)
+
+
+def knee(measure: Callable[[int], Measurement], *, largest: int = LARGEST) -> int:
+    """The last of 1, 2, 4, ... slots that is worth its memory.
+
+    Doubling ends where `measure` finds that it trains less than `GROWTH` times faster, needs more
+    than `MEMORY_LIMIT`, or runs out of memory. One slot must do, whatever it needs: with too
+    little memory for that, `measure`'s error is raised.
+    """
+    best, best_rate = 0, 0.0
+    while 2 * best <= largest:
+        slots = max(1, 2 * best)
+        try:
+            found = measure(slots)
+        except Exception as error:
+            if best == 0 or not is_out_of_memory(error):
+                raise
+            break
+        worth = found.images_per_s > GROWTH * best_rate and found.memory_share < MEMORY_LIMIT
+        if best > 0 and not worth:
+            break
+        best, best_rate = slots, found.images_per_s
+        if found.memory_share >= MEMORY_LIMIT:
+            break
+    return best
+
+
+def within_memory(build: Callable[[int], T], slots: int) -> T:
+    """`build(slots)`, each time that memory runs out with half as many, down to 1."""
+    while True:
+        try:
+            return build(slots)
+        except Exception as error:
+            if slots == 1 or not is_out_of_memory(error):
+                raise
+        # Out here the error is gone, and with it what its traceback held on to.
+        free_memory()
+        slots //= 2
+
+
+def resized(
+    cohort: Cohort, slots: int, *, save: bool
+) -> tuple[Cohort, list[tuple[int, Record]], list[Assignment]]:
+    """The trials of `cohort` in one of at most `slots`, from their checkpoints.
+
+    save: whether the old cohort's weights are good, so False after its `run_epoch` has raised.
+    Returns the new cohort, the records of trials that ended on the way, and the assignments for
+    which no slot was left.
+    """
+    waiting = cohort.disband(save=save)
+    free_memory()
+    fresh = within_memory(cohort.sibling, slots)
+    records: list[tuple[int, Record]] = []
+    for slot in fresh.vacant[: len(waiting)]:
+        records += [(slot, record) for record in fresh.admit(slot, waiting.pop(0))]
+    return fresh, records, waiting
+
+
+def free_memory() -> None:
+    """Give back to the device what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
