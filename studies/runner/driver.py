@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from studies.definition import StudyDefinition
-from studies.runner import cluster, opening, planning, preflight, publication, tuning
+from studies.runner import cluster, cohorts, opening, planning, preflight, publication, tuning
 from studies.runner.console import Console
 from studies.runner.desk import Desk, Limits, StudyStopped
-from studies.runner.errors import InputError, StudyError
+from studies.runner.errors import InputError
 from studies.runner.interrupts import StopRequest, listening
+from studies.runner.journal import LedgerError
 from studies.runner.ledger import Ledger, Phase, study_folder
 from studies.runner.planning import Plan
 from studies.runner.settings import Settings
 from studies.runner.trainable import TrialTrainable, pack
 from studies.tracker import names
+from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
 from vae_trainables import datasets, features
 from vae_trainables.train import TrialData
 
+GPU_SLOTS = 16  # until `auto` measures
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
 
@@ -36,17 +40,21 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
     with listening() as stop:
         try:
             data = load_data(plan)
-            if settings.dry_run:
-                with cluster.connected(settings):
-                    cluster.check(settings, uri)
-                console.say("dry run: everything is in place, nothing was started")
-                return 0
-            with opening.open_ledger(plan, folder, opening.facts(plan, data)) as (ledger, remark):
-                if remark:
-                    console.say(f"note: {remark}")
-                return Run(plan, data, ledger, folder, uri, console, stop).run()
+            with cluster.connected(settings):
+                cluster.check(
+                    settings, uri
+                )  # nothing is written before
+                if settings.dry_run:
+                    console.say("dry run: everything is in place, nothing was started")
+                    return 0
+                opened = opening.open_ledger(plan, folder, opening.facts(plan, data))
+                with opened as (ledger, remark):
+                    if remark:
+                        console.say(f"note: {remark}")
+                    return Run(plan, data, ledger, folder, uri, console, stop).run()
         except StudyStopped as stopped:  # before the study was opened
-            raise StudyError(stopped.reason) from stopped
+            console.say(f"{stopped.reason}: nothing was started")
+            return stop.exit_code
 
 
 def load_data(plan: Plan) -> TrialData:
@@ -91,11 +99,9 @@ class Run:
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
             tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
-            with cluster.connected(self.plan.settings):
-                cluster.check(self.plan.settings, self.uri)
-                publication.publish(tracker, self.plan, self.data, self.folder)
-                for phase in phases(self.plan.settings):
-                    self._phase(phase, tracker)
+            publication.publish(tracker, self.plan, self.data, self.folder)
+            for phase in phases(self.plan.settings):
+                self._phase(phase, tracker)
             for split in ("val", "test"):
                 publication.publish_baselines(tracker, self.plan, self.data, self.folder, split)
             outcome, code, patience = "finished", 0, 10 * FAREWELL_S
@@ -108,30 +114,47 @@ class Run:
 
     def _phase(self, phase: Phase, tracker: Tracker) -> None:
         """Train all trials of one phase. A search is not given the test split."""
-        settings = self.plan.settings
         desk = self._desk(phase, tracker)
         data = replace(self.data, test=None) if phase == "search" else self.data
         self.console.watch(self.ledger)
         self.stop.at_once = False
         try:
-            tuning.run(
-                desk,
-                TrialTrainable,
-                parameters={
-                    "data": pack(data),
-                    "device": "cuda" if settings.gpus else "cpu",
-                    "memory_gb": settings.trial_memory_gb,
-                },
-                resources={"cpu": settings.threads, "gpu": 1 if settings.gpus else 0},
-                concurrent=cluster.concurrent_trials(settings),
-                worker_retries=settings.worker_retries,
-            )
+            self._train(desk, pack(data))
+            left = len([t for t in self.ledger.open.values() if t.phase == phase])
+            if left:
+                raise StudyStopped(f"all workers were lost, {left} trials are left to continue")
         except StudyStopped as stopped:
-            desk.interrupt(stopped.reason)
+            self._interrupt(desk, stopped.reason)
             raise
         finally:
             self.console.stop_watching()
             self.stop.at_once = True
+
+    def _train(self, desk: Desk, data: dict[str, Any]) -> None:
+        """Cohorts on GPUs, or where slots are asked for; else one configuration per worker."""
+        settings = self.plan.settings
+        device = "cuda" if settings.gpus else "cpu"
+        resources = {"cpu": float(settings.threads), "gpu": 1.0 if settings.gpus else 0.0}
+        workers, retries = cluster.concurrent_trials(settings), settings.worker_retries
+        if settings.gpus or settings.slots is not None:
+            cohorts.run(
+                desk,
+                data=data,
+                device=device,
+                slots=settings.slots or GPU_SLOTS,
+                latent_dim=planning.widest_latent(self.plan),
+                workers=workers,
+                resources=resources,
+                worker_retries=retries,
+            )
+            return
+        tuning.run(
+            desk,
+            TrialTrainable,
+            parameters={"data": data, "device": device, "memory_gb": settings.trial_memory_gb},
+            resources=resources,
+            concurrent=workers,
+        )
 
     def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
         settings, plan, ledger = self.plan.settings, self.plan, self.ledger
@@ -158,19 +181,33 @@ class Run:
             objectives=plan.objectives,
             prune_on=plan.definition.prune_on,
             pruner=plan.pruner() if phase == "search" else None,
-            limits=Limits(settings.max_failures, settings.time_budget or math.inf),
+            limits=Limits(
+                failures_in_a_row=settings.max_failures,
+                worker_retries=settings.worker_retries,
+                time_budget_s=settings.time_budget or math.inf,
+            ),
             tags=publication.trial_tags(plan),
             backlog=[t for t in ledger.open.values() if t.phase == phase],
             watch=watch,
         )
 
+    def _interrupt(self, desk: Desk, reason: str) -> None:
+        """Note down what was under way; where that fails, the next start finds it out."""
+        try:
+            desk.interrupt(reason)
+        except (LedgerError, SpoolError) as error:
+            self.console.say(f"note: {error}")
+
     def _close(self, tracker: Tracker, outcome: str, patience: float) -> str:
-        """Close the parent run and the spool; what could not be delivered."""
+        """Close the parent run and the spool; what could not be delivered, or written."""
         status = "finished" if outcome == "finished" else "interrupted"
-        tracker.tags("", {names.NOTE: publication.note(self.plan, self.ledger)})
-        tracker.ended("", status, "" if outcome == "finished" else outcome)
-        undelivered = tracker.close(patience)
-        self.ledger.set_facts({"mlflow_runs": tracker.state().runs or {}})
+        try:
+            tracker.tags("", {names.NOTE: publication.note(self.plan, self.ledger)})
+            tracker.ended("", status, "" if outcome == "finished" else outcome)
+            undelivered = tracker.close(patience)
+            self.ledger.set_facts({"mlflow_runs": tracker.state().runs or {}})
+        except (LedgerError, SpoolError) as error:
+            return str(error)
         return undelivered
 
     def _artifacts(self) -> str | None:

@@ -75,6 +75,13 @@ class Plan:
                 return optuna.samplers.NSGAIISampler(seed=seed)
 
 
+def widest_latent(plan: Plan, draws: int = 64) -> int:
+    """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = (plan.configure(study.ask()).latent_dim for _ in range(draws))
+    return max(plan.reference.latent_dim, *drawn)
+
+
 def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
     """Raises InputError for an objective or a value that cannot be."""
     names = (settings.objective or next(iter(definition.objectives))).split(",")

@@ -66,7 +66,8 @@ class Settings:
         int | None, _option("CPU trials at a time, one core each; default: all cores.", RESOURCES)
     ] = None
     slots_per_gpu: Annotated[
-        str, _option("Configurations that train together on a GPU: a number or auto.", RESOURCES)
+        str,
+        _option("Configurations that train together on a GPU (a number also on a CPU).", RESOURCES),
     ] = "auto"
     threads: Annotated[
         int, _option("CPU threads per trial; another number gives other bits.", RESOURCES)
@@ -147,7 +148,7 @@ class Settings:
             )
 
     @property
-    def gpu_slots(self) -> int | None:
+    def slots(self) -> int | None:
         """The fixed number of slots, or None where it is to be measured."""
         return None if self.slots_per_gpu == "auto" else int(self.slots_per_gpu)
 
