@@ -48,3 +48,6 @@ lock:  ## compute requirements.lock anew (needs uv)
 
 clean:  ## remove what make created, not your studies
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+docs: $(STAMP)  ## the documentation as a site, warnings are errors
+	@$(BIN)/python -m docs.generate_reference && $(BIN)/mkdocs build --strict --quiet

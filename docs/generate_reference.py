@@ -1,0 +1,108 @@
+"""Writes `docs/reference/` from the code, so that it cannot be out of date: `make docs`."""
+
+from __future__ import annotations
+
+import re
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+from studies.runner.settings import Settings
+from studies.tracker import names
+from vae_trainables.config import ModelConfig, TrialConfig
+
+FOLDER = Path(__file__).parent / "reference"
+
+METRICS = {
+    "val/mse, val/psnr, val/ssim": "denoising by the latent mean; per pixel, dB, 1",
+    "val/recon, val/kl, val/neg_elbo": "one fixed latent sample, unweighted; nats per image",
+    "val/active_units": "latent dimensions whose mean varies by at least 0.01 (Burda et al. 2016)",
+    "val/probe": "accuracy of a logistic probe on codes, if asked for",
+    "val/frechet": "Fréchet distance of prior samples in classifier features, if asked for",
+    "train/loss, train/recon, train/kl, train/supcon": "means over an epoch's batches; nats",
+    "beta, lr": "at the epoch's last step",
+    "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
+    "test/...": "as val/, opened once, at the end of confirmation and reference trials",
+    "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
+}
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def configuration() -> str:
+    """Every field of a trial's configuration."""
+    rows = []
+    for name, field in TrialConfig.model_fields.items():
+        kind = re.sub(r"typing\.|<class '|'>", "", str(field.annotation)).replace("|", "\\|")
+        owner = "model" if name in ModelConfig.model_fields else "trial"
+        rows.append((f"`{name}`", owner, f"`{kind}`", f"`{field.default}`", field.description or ""))
+    return "# Configuration of a trial\n\n" + table(
+        ("field", "of", "type", "default", "meaning"), rows
+    )
+
+
+def command_line() -> str:
+    """Every flag of a study."""
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    rows = []
+    for field in fields(Settings):
+        option = hints[field.name].__metadata__[0]
+        flag = "--" + field.name.replace("_", "-")
+        rows.append((option.rich_help_panel, f"`{flag}`", f"`{field.default}`", option.help))
+    return (
+        "# Command line of a study\n\n`python -m studies.NAME [flags]`\n\n"
+        + table(("about", "flag", "default", "meaning"), rows)
+        + "\nExit codes: 0 done; 1 stopped for the printed reason; 2 bad input, nothing was "
+        "started; 130 Ctrl-C; 143 SIGTERM.\n"
+    )
+
+
+def mlflow_names() -> str:
+    """Every tag and file."""
+    constants = {k: v for k, v in vars(names).items() if isinstance(v, str) and k.isupper()}
+    tags = [(f"`{v}`",) for v in constants.values() if v.startswith("vae.")]
+    files = [(f"`{v}`",) for k, v in constants.items() if k.endswith("_FILE")]
+    status = [(f"`{k}`", v) for k, v in names.MLFLOW_STATUS.items()]
+    return (
+        "# Names in MLflow\n\nOne experiment per study, named like it; one parent run, one child "
+        "run per trial.\n\n## Tags\n\n" + table(("tag",), tags) + "\n## Artifacts\n\n"
+        + table(("file",), files) + "\n## Status\n\n" + table(("vae.status", "MLflow"), status)
+    )
+
+
+def metrics() -> str:
+    """Metrics as a trial logs them."""
+    rows = [(f"`{name}`", meaning) for name, meaning in METRICS.items()]
+    return "# Metrics\n\nStep = epoch, from 1.\n\n" + table(("metric", "meaning, unit"), rows)
+
+
+def python() -> str:
+    """The public modules, by their docstrings."""
+    modules = (
+        "config", "datasets", "noise", "models", "likelihoods", "losses", "schedules", "metrics",
+        "representation", "features", "baselines", "train", "session", "checkpoint", "evaluation",
+        "streams", "cohort",
+    )  # fmt: skip
+    return "# Python\n\n" + "\n".join(f"::: vae_trainables.{name}\n" for name in modules)
+
+
+def main() -> None:
+    """Write all pages."""
+    pages = {
+        "configuration": configuration,
+        "cli": command_line,
+        "mlflow": mlflow_names,
+        "metrics": metrics,
+        "python": python,
+    }
+    FOLDER.mkdir(exist_ok=True)
+    for name, write in pages.items():
+        (FOLDER / f"{name}.md").write_text(write(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
