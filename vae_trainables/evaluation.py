@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vae_trainables import features, likelihoods, metrics, noise, representation
+from vae_trainables import features, likelihoods, losses, metrics, noise, representation
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.models import ModelOutput
@@ -21,6 +21,7 @@ BATCH = 500  # images at a time; no result depends on it
 PROBE_IMAGES = 20_000  # training images that a probe is fitted on
 EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
 FRECHET_SAMPLES = 5_000
+SUPCON_BATCH = 256  # as reference system R2 has it
 ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
 ROBUSTNESS_IMAGES = 2_000
@@ -97,7 +98,25 @@ class Evaluator:
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
         found = {name: float(value) / len(clean) for name, value in sums.items()}
-        found["active_units"] = float(metrics.active_units(torch.cat(codes)))
+        return found | self.code_figures(torch.cat(codes), config, split)
+
+    def code_figures(self, z_mean: Tensor, config: TrialConfig, split: str) -> dict[str, float]:
+        """What the codes `(N, D)` of a split's noisy images are worth, in their order.
+
+        SupCon, only where it is trained with, is the mean over whole batches of `SUPCON_BATCH`:
+        its value depends on how many others an anchor has to be told from.
+        """
+        found = {"active_units": float(metrics.active_units(z_mean))}
+        if config.supcon_gamma > 0:
+            size = min(SUPCON_BATCH, len(z_mean))
+            whole = len(z_mean) // size * size
+            labels = self._split(split).labels[:whole].to(z_mean.device)
+            per_batch = torch.vmap(losses.supcon, in_dims=(0, 0, None))(
+                z_mean[:whole].unflatten(0, (-1, size)),
+                labels.unflatten(0, (-1, size)),
+                config.supcon_temperature,
+            )
+            found["supcon"] = float(per_batch.double().mean())
         return found
 
     def _probe(self, model: nn.Module, split: str, train_images: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_trainables import likelihoods, metrics
+from vae_trainables import likelihoods
 from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.models import Forward
 from vae_trainables.evaluation import BATCH, Evaluator, measure_batch
@@ -48,9 +48,9 @@ class StackedValidation:
         means = {name: (total / len(clean)).tolist() for name, total in sums.items()}
         z_means = torch.cat(codes, dim=1)
         found = {}
-        for slot in trials:
+        for slot, trial in trials.items():
             own = {name: values[slot] for name, values in means.items()}
-            own["active_units"] = float(metrics.active_units(z_means[slot]))
+            own |= self.evaluator.code_figures(z_means[slot], trial.config, "val")
             found[slot] = {f"val/{name}": value for name, value in own.items()}
         return found
 
