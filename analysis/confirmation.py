@@ -256,8 +256,7 @@ def _order(
     swaps = tuple(
         pair
         for pair in pairs
-        if pair.gain > 0
-        and better * (search_scores[pair.reference] - search_scores[pair.configuration]) > 0
+        if better * (search_scores[pair.reference] - search_scores[pair.configuration]) > 0
     )
     tau = _tau(searched, search_scores, means)
     return Order(tuple(searched), tuple(confirmed), tau, pairs, swaps)

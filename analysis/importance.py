@@ -54,7 +54,9 @@ class ParameterImportance:
 
     @property
     def mean(self) -> float:
-        """The mean of both methods, by which parameters are ordered."""
+        """The mean of both methods, by which parameters are ordered; of one if fANOVA is NaN."""
+        if math.isnan(self.fanova):
+            return self.ped_anova
         return (self.ped_anova + self.fanova) / 2
 
     @property
@@ -126,7 +128,7 @@ def importance(
     with _quiet_optuna() as heard:
         parameters = _parameters(trials, -sign(direction) * trials.scores, seed)
     agreement = _agreement(parameters)
-    notes += [*heard, *_subsampled(count), *_doubts(parameters, agreement)]
+    notes += [*heard, *_restricted(trials), *_doubts(parameters, agreement)]
     return Importance(metric, direction, tuple(parameters), count, agreement, tuple(notes))
 
 
@@ -246,13 +248,10 @@ def _ped_anova(
 
 def _fanova(trials: SearchedTrials, losses: Floats, seed: int) -> dict[str, float]:
     """fANOVA's shares; log-scaled hyperparameters enter as logarithms, as they were searched."""
-    complete = [
-        row for row, values in enumerate(trials.settings) if len(values) == len(trials.dimensions)
-    ]
-    rows = _subsample(np.asarray(complete, dtype=np.int64), FANOVA_TRIALS, seed)
+    rows = _subsample(_complete(trials), FANOVA_TRIALS, seed)
     spaces = {each.name: _linear(each) for each in trials.dimensions}
     if len(rows) < FEWEST_AT_ALL or np.ptp(losses[rows]) == 0:
-        return dict.fromkeys(spaces, 0.0)
+        return dict.fromkeys(spaces, math.nan)
     logs = {each.name for each in trials.dimensions if each.log}
     settings: Settings = [
         {
@@ -263,6 +262,13 @@ def _fanova(trials: SearchedTrials, losses: Floats, seed: int) -> dict[str, floa
     ]
     study = _study(spaces, settings, losses[rows])
     return _shares(_evaluate(FanovaImportanceEvaluator(seed=seed), study, spaces))
+
+
+def _complete(trials: SearchedTrials) -> NDArray[np.int64]:
+    """The trials that have every hyperparameter: a forest cannot do with less."""
+    whole = len(trials.dimensions)
+    rows = [row for row, values in enumerate(trials.settings) if len(values) == whole]
+    return np.asarray(rows, dtype=np.int64)
 
 
 def _linear(dimension: Dimension) -> BaseDistribution:
@@ -316,16 +322,16 @@ def _shares(raw: Mapping[str, float]) -> dict[str, float]:
 
 
 def _agreement(parameters: list[ParameterImportance]) -> float:
-    if len(parameters) < 2:
+    second = [each.fanova for each in parameters]
+    if len(parameters) < 2 or math.isnan(second[0]):
         return math.nan
-    first = [each.ped_anova for each in parameters]
-    return float(stats.kendalltau(first, [each.fanova for each in parameters]).statistic)
+    return float(stats.kendalltau([each.ped_anova for each in parameters], second).statistic)
 
 
 def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str]:
     """Sentences on disagreement of the methods and on what shuffled scores would have given."""
     found = []
-    if len(parameters) > 1:
+    if not math.isnan(agreement):
         by_ped = max(parameters, key=lambda each: each.ped_anova).name
         by_fanova = max(parameters, key=lambda each: each.fanova).name
         if by_ped != by_fanova:
@@ -333,7 +339,7 @@ def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str
                 f"The methods disagree on what mattered most: {by_ped} (PED-ANOVA: for reaching "
                 f"the best trials) or {by_fanova} (fANOVA: over the whole range)."
             )
-        elif not agreement >= DISAGREEMENT:
+        elif agreement < DISAGREEMENT:
             found.append(
                 f"The methods agree on {by_ped} and rank the others differently "
                 f"(Kendall's tau {agreement:.2f})."
@@ -347,12 +353,20 @@ def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str
     return found
 
 
-def _subsampled(count: int) -> list[str]:
-    limits = {"fANOVA": FANOVA_TRIALS, "PED-ANOVA": PED_ANOVA_TRIALS}
-    return [
-        f"{method} is computed on {most} of {count} trials, drawn at random."
-        for method, most in limits.items()
-        if count > most
+def _restricted(trials: SearchedTrials) -> list[str]:
+    """What each method has left out: trials beyond its limit, or without some hyperparameter."""
+    count, complete = len(trials.settings), len(_complete(trials))
+    found = []
+    if complete < count:
+        found.append(
+            f"fANOVA sees only the {complete} of {count} trials that have every hyperparameter"
+            + (": too few for it." if complete < FEWEST_AT_ALL else ".")
+        )
+    limits = (("fANOVA", FANOVA_TRIALS, complete), ("PED-ANOVA", PED_ANOVA_TRIALS, count))
+    return found + [
+        f"{method} is computed on {most} of {usable} trials, drawn at random."
+        for method, most, usable in limits
+        if usable > most
     ]
 
 

@@ -96,8 +96,8 @@ def band(
     finite = frame[np.isfinite(frame[value].to_numpy(dtype=np.float64))]
     repeated = finite[finite.duplicated([x, seed])]
     if len(repeated):
-        first = repeated.iloc[0]
-        raise ValueError(f"seed {first[seed]} appears twice at {x} = {first[x]}: pass it once")
+        number, place = repeated[seed].tolist()[0], repeated[x].tolist()[0]
+        raise ValueError(f"seed {number} appears twice at {x} = {place}: pass it once")
     grouped = finite.groupby(x, sort=True)[value]
     mean = grouped.mean().to_numpy(dtype=np.float64)
     n = grouped.size().to_numpy(dtype=np.int64)

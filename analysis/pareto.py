@@ -62,7 +62,7 @@ def pareto_front(
     labels = [frame.index[usable[row]] for row in chosen]
     limit = _as_costs(point, directions)
     best = _as_costs(scores, directions).min(axis=0, initial=np.inf)
-    box = float(np.prod(limit - np.minimum(best, limit)))
+    box = float(np.prod(limit - best))
     position, reason = knee(scores[chosen], directions)
     return ParetoFront(
         tuple(objectives.items()),

@@ -221,8 +221,7 @@ def _examine(study: SimulatedStudy) -> tuple[float, ...]:
     if against is not None:
         gap = truth - study.truth[study.reference]
         covered_difference = against.difference.low <= gap <= against.difference.high
-    if winner.optimism is None:
-        raise ValueError(f"the winner {winner.configuration} has no search score")
+    assert winner.optimism is not None, "a winner comes from the search and has its score"
     flattered = sign(study.spec.direction) * (winner.optimism.search_score - truth)
     return (
         winner.estimate.low <= truth <= winner.estimate.high,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,21 @@ _MARKDOWN: Mapping[int, str] = str.maketrans(
 # Brackets and stars are wrapped because LaTeX reads them as arguments after a line's end.
 _LATEX: Mapping[int, str] = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
-    | {character: f"{{{character}}}" for character in "[]*'`-"}
-    | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    | {character: f"{{{character}}}" for character in "[]*"}
+    | {
+        "\\": "\\textbackslash{}",
+        "`": "\\textasciigrave{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+    }
     | {"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", '"': "\\symbol{34}"}
     | {"–": "{\\textendash}", "−": "$-$", "±": "$\\pm$", "×": "$\\times$", "Δ": "$\\Delta$"}
     | {"β": "$\\beta$", "γ": "$\\gamma$", "σ": "$\\sigma$", "≤": "$\\leq$", "≥": "$\\geq$"}
     | {"↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\rightarrow$"}
 )
+
+# Two of these in a row would be joined into a dash or a quotation mark.
+_LATEX_LIGATURE = re.compile(r"([-',])(?=\1)")
 
 
 class TableError(ValueError):
@@ -172,7 +181,7 @@ class Table:
     def to_latex(self, label: str = "") -> str:
         """A floating table for the booktabs package; the best value of a column in bold.
 
-        Turkish letters need LaTeX of 2018 or later (UTF-8 is its default since then).
+        Needs LaTeX of 2020 or later: it reads UTF-8 (Turkish letters) without further packages.
         """
         headers = [f"{_latex(each.header)} {_latex(each.arrow)}".strip() for each in self.columns]
         body = [[_latex_cell(cell) for cell in row] for row in self.cells()]
@@ -257,7 +266,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _latex(text: str) -> str:
-    return text.translate(_LATEX)
+    return _LATEX_LIGATURE.sub(r"\1{}", text.translate(_LATEX))
 
 
 def _latex_cell(cell: Cell) -> str:
