@@ -170,12 +170,7 @@ class Cohort:
         config = assignment.config
         if slot not in self.vacant:
             raise CohortError(f"slot {slot} is not vacant: the vacant ones are {self.vacant}")
-        if not self.accepts(config):
-            raise CohortError(
-                f"the configuration {config.fingerprint()} does not fit this cohort: "
-                f"it needs the key {fusion_key(config)} and latent_dim {config.latent_dim}, "
-                f"the cohort has {self.key} and takes up to {self.latent_dim}"
-            )
+        self._check_fit(config)
         session = self._session(assignment)
         failure = session.open()
         if failure is not None:
@@ -186,6 +181,16 @@ class Cohort:
         if not told or told[-1].outcome == "running":
             self._seat(slot, assignment, session)
         return [r for r in told if r.epoch > assignment.told or r.outcome != "running"]
+
+    def _check_fit(self, config: TrialConfig) -> None:
+        reasons = fusion_key(config).differences(self.key)
+        if config.latent_dim > self.latent_dim:
+            reasons.append(f"latent_dim: {config.latent_dim}, not at most {self.latent_dim}")
+        if reasons:
+            raise CohortError(
+                f"the configuration {config.fingerprint()} does not fit this cohort "
+                f"({'; '.join(reasons)}): admit it to one of its own fusion key"
+            )
 
     def _session(self, assignment: Assignment) -> Session:
         assert self.ways.backend is not None

@@ -38,6 +38,17 @@ class FusionKey:
     fusible: bool
     """False: a cohort of this key has one slot."""
 
+    def differences(self, other: FusionKey) -> list[str]:
+        """What keeps the two apart, each as "setting: mine, not other's"."""
+        mine, theirs = json.loads(self.shared), json.loads(other.shared)
+        settings = [
+            f"{name}: {mine.get(name)}, not {theirs.get(name)}"
+            for name in sorted(mine | theirs)
+            if mine.get(name) != theirs.get(name)
+        ]
+        terms = sorted(self.terms ^ other.terms)
+        return settings + [f"{term}: {'on' if term in self.terms else 'off'}" for term in terms]
+
 
 def fusion_key(config: TrialConfig) -> FusionKey:
     """The key of `config`: settings without effect on its kind or terms do not count."""

@@ -105,10 +105,11 @@ def run_cohort(
     ways: Ways | None = None,
     data: TrialData | None = None,
     device: str = "cpu",
+    first: TrialConfig | None = None,
 ) -> Run:
     """The configurations, by slot, trained for some epochs in a fresh cohort."""
-    first = next(iter(configs.values()))
-    widest = max(chosen.latent_dim for chosen in configs.values())
+    first = first or next(iter(configs.values()))
+    widest = max(chosen.latent_dim for chosen in (first, *configs.values()))
     cohort = Cohort(
         first,
         data or small_data(),
