@@ -247,6 +247,8 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
         "pdf": {"metadata": {"CreationDate": None}},
     }
     paths = []
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: else every format does it again
     for extension in FORMATS:
         path = folder / f"{stem}.{extension}"
         figure.savefig(path, dpi=DOTS_PER_INCH, **undated[extension])

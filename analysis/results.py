@@ -25,6 +25,7 @@ from analysis.tracker import Record, Tracker, TrackerError
 from studies.tracker import names
 
 SEARCH, CONFIRM, REFERENCE = "search", "confirm", "reference"
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 DEFAULT_OBJECTIVE = ("val/mse", "minimize")
 
 
@@ -68,6 +69,11 @@ class Examples:
     baselines: Mapping[str, NDArray[np.uint8]]
     codes_images: NDArray[np.uint8]
     codes_labels: NDArray[np.int64]
+
+    @property
+    def split_name(self) -> str:
+        """The split in words."""
+        return SPLITS.get(self.split, self.split)
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,9 +56,20 @@ class Plot:
 
 
 def axis(title: str, *, log: bool = False, **extra: Any) -> Spec:
-    """A plotly axis; a log axis has ticks at 1, 2 and 5 of each decade."""
-    scale = {"type": "log", "dtick": "D2"} if log else {}
-    return {"title": {"text": title}, "automargin": True, **scale, **extra}
+    """A plotly axis. A log axis wants `log_ticks` among `extra`: plotly's own are hard to read."""
+    scale: Spec = {"type": "log"} if log else {}
+    if title:
+        scale["title"] = {"text": title}
+    return {"automargin": True, **scale, **extra}
+
+
+def log_ticks(low: float, high: float) -> Spec:
+    """Ticks of a log axis at 1, 2 and 5 of each decade, or at 1 alone over three decades."""
+    steps = (1, 2, 5) if high < 300 * low else (1,)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    places = [step * 10.0**decade for decade in decades for step in steps]
+    inside = [place for place in places if 0.999 * low <= place <= 1.001 * high]
+    return {"tickvals": inside, "ticktext": [f"{place:g}" for place in inside]}
 
 
 def panels(count: int, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
@@ -75,6 +86,20 @@ def panels(count: int, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
     for each in axes[:count]:
         each.spines[["top", "right"]].set_visible(False)
     return figure, axes[:count]
+
+
+def paper_legend(figure: Figure, columns: int = 3) -> None:
+    """One legend above the panels: inside, matplotlib would search long for an empty corner."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper left",
+            ncols=columns,
+            frameon=False,
+            fontsize="small",
+        )
 
 
 def rounded(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 5) -> list[float | None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.confirmation import Confirmation
-from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, rounded
+from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, paper_legend, rounded
 from analysis.quantities import Quantity, quantity
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def draw(forest: Forest) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel(forest.quantity.header)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    paper_legend(figure)
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
 from analysis.quantities import quantity
 from analysis.results import StudyResults
 
@@ -203,7 +203,7 @@ def plot(curves: Curves, limits: tuple[float, float] | None = None) -> Plot:
     def paper() -> Figure:
         figure, (axes,) = panels(1)
         draw(axes, curves, limits)
-        axes.legend(frameon=False, fontsize="small")
+        paper_legend(figure)
         return figure
 
     stem = curves.metric.replace("/", "_")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
 from analysis.pareto import ParetoFront, pareto_front
 from analysis.quantities import quantity
 from analysis.results import StudyResults
@@ -125,7 +125,7 @@ def draw(found: Front) -> Figure:
             size = 2 if points is found.others else 4
             axes.plot(x, y, style, ms=size, lw=1, color=COLORS[color], label=label)
     axes.set(xlabel=quantity(found.metrics[0]).header, ylabel=quantity(found.metrics[1]).header)
-    axes.legend(frameon=False, fontsize="small")
+    paper_legend(figure)
     return figure
 
 

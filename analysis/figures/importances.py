@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, rounded
+from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, paper_legend, rounded
 from analysis.importance import Importance
 
 if TYPE_CHECKING:
@@ -55,9 +55,15 @@ def spec(importance: Importance) -> Spec:
         "xaxis": axis("share of importance", tickformat=".0%", rangemode="tozero"),
         "yaxis": axis(""),
         "height": 130 + 44 * len(names),
-        "legend": {"traceorder": "reversed"},
+        "showlegend": False,
     }
     return {"data": traces, "layout": layout}
+
+
+def legend() -> tuple[tuple[str, str], ...]:
+    """Label and colour of what is drawn."""
+    methods = tuple((label, color) for _, label, color in METHODS)
+    return (*methods, ("PED-ANOVA's share by chance (95 %)", "--best"))
 
 
 def draw(importance: Importance) -> Figure:
@@ -80,7 +86,7 @@ def draw(importance: Importance) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("share of importance")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    paper_legend(figure, columns=1)
     return figure
 
 

@@ -30,7 +30,7 @@ def describe(found: Interaction, direction: Direction) -> str:
 
 def _cell(found: Interaction, row: int, column: int) -> str:
     mean, count = found.means[row][column], found.counts[row][column]
-    return "" if math.isnan(mean) else f"{quantity(found.metric).text(mean)} (n={count})"
+    return "" if math.isnan(mean) else f"{quantity(found.metric).text(mean)}<br>n={count}"
 
 
 def _texts(found: Interaction) -> list[list[str]]:
@@ -64,7 +64,7 @@ def draw(found: Interaction, direction: Direction) -> Figure:
     for i, row in enumerate(_texts(found)):
         for j, text in enumerate(row):
             better = (found.means[i][j] < middle) == (direction == "minimize")
-            axes.text(j, i, text.replace(" ", "\n"), ha="center", va="center", fontsize=6,
+            axes.text(j, i, text.replace("<br>", "\n"), ha="center", va="center", fontsize=6,
                       color="black" if better else "white")  # fmt: skip
     axes.set_xticks(range(len(found.columns)), [each.label for each in found.columns], fontsize=7)
     axes.set_yticks(range(len(found.rows)), [each.label for each in found.rows], fontsize=7)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.classes import class_name
-from analysis.figures.base import CLASS_COLORS, Plot, Spec, panels, rounded
+from analysis.figures.base import CLASS_COLORS, Plot, Spec, axis, panels, rounded
 from vae_trainables.representation import EmbeddingMethod, embed_2d, pca_explained_variance
 
 if TYPE_CHECKING:
@@ -82,11 +82,10 @@ def spec(found: LatentPicture) -> Spec:
     traces: list[Spec] = []
     for label in found.classes:
         chosen = found.points[found.labels == label]
-        name = class_name(found.dataset, label)
+        name = class_label(found, label)
         traces.append(
             {
-                "type": "scatter", "mode": "markers",
-                "name": f"{label} {name}" if name != str(label) else name,
+                "type": "scatter", "mode": "markers", "name": name,
                 "x": rounded(chosen[:, 0], 4), "y": rounded(chosen[:, 1], 4),
                 "marker": {"color": CLASS_COLORS[label % len(CLASS_COLORS)], "size": 4,
                            "opacity": 0.75},
@@ -103,12 +102,27 @@ def spec(found: LatentPicture) -> Spec:
     ]  # fmt: skip
     first, second = found.titles
     layout = {
-        "xaxis": {"title": {"text": first}, "zeroline": False},
-        "yaxis": {"title": {"text": second}, "zeroline": False},
+        "xaxis": axis(first, zeroline=False),
+        "yaxis": axis(second, zeroline=False),
+        "showlegend": False,
         "annotations": notes,
         "height": 460,
     }
     return {"data": traces, "layout": layout}
+
+
+def legend(found: LatentPicture) -> tuple[tuple[str, str], ...]:
+    """Number, name and colour of each class."""
+    return tuple(
+        (class_label(found, label), CLASS_COLORS[label % len(CLASS_COLORS)])
+        for label in found.classes
+    )
+
+
+def class_label(found: LatentPicture, label: int) -> str:
+    """A class's number and name, or its number where that is its name."""
+    name = class_name(found.dataset, label)
+    return name if name == str(label) else f"{label} {name}"
 
 
 def draw(found: LatentPicture) -> Figure:
@@ -118,9 +132,8 @@ def draw(found: LatentPicture) -> Figure:
     for label in found.classes:
         chosen = found.points[found.labels == label]
         color = CLASS_COLORS[label % len(CLASS_COLORS)]
-        name = class_name(found.dataset, label)
-        text = f"{label} {name}" if name != str(label) else name
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=4, alpha=0.7, color=color, label=text)
+        name = class_label(found, label)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=4, alpha=0.7, color=color, label=name)
         box = {"boxstyle": "round,pad=0.1", "fc": "white", "alpha": 0.7, "lw": 0}
         place = found.middle(label)
         axes.annotate(str(label), place, weight="bold", ha="center", va="center", bbox=box)

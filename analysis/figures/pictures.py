@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 GAP = 2  # pixels between the tiles of a montage
+TEXT_PIXELS = 8  # room for a text below a picture, on paper
 INCH_PER_PIXEL = 1 / 48
 
 
@@ -111,29 +112,35 @@ def row(
 
 
 def draw(grid: Grid) -> Figure:
-    """For paper: the same rows, labels left, texts below the pictures."""
+    """For paper: the same rows, labels left, texts below the pictures.
+
+    All pictures are one image: hundreds of axes would take matplotlib many seconds.
+    """
     from matplotlib.figure import Figure
 
-    count = max(len(row.cells) for row in grid.rows)
     first = grid.rows[0].cells[0]
-    label_inches = 1.5 if any(row.label for row in grid.rows) else 0.0
-    size = (
-        label_inches + count * first.width * INCH_PER_PIXEL,
-        sum(row.cells[0].height * INCH_PER_PIXEL + 0.18 for row in grid.rows),
+    below = TEXT_PIXELS if any(cell.text for row in grid.rows for cell in row.cells) else GAP
+    step_y, step_x = first.height + below, first.width + GAP
+    columns = max(len(row.cells) for row in grid.rows)
+    canvas = np.full((step_y * len(grid.rows), step_x * columns, 3), 255, np.uint8)
+    figure = Figure(
+        figsize=(1.6 + canvas.shape[1] * INCH_PER_PIXEL, 0.5 + canvas.shape[0] * INCH_PER_PIXEL),
+        layout="constrained",
     )
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(grid.rows), count, squeeze=False)
-    for line, entry in zip(axes, grid.rows, strict=True):
-        for place, cell in zip(line, entry.cells, strict=False):
-            place.imshow(cell.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            place.set(xticks=[], yticks=[])
-            if cell.text:
-                place.set_xlabel(cell.text, fontsize=6, labelpad=2)
-        for place in line:
-            place.spines[:].set_visible(False)
-        line[0].set_ylabel(entry.label, rotation=0, ha="right", va="center", fontsize=8)
-        for spare in line[len(entry.cells) :]:
-            spare.remove()
-    for place, heading in zip(axes[0], grid.columns, strict=False):
-        place.set_title(heading, fontsize=7)
+    axes = figure.subplots()
+    for i, entry in enumerate(grid.rows):
+        top = i * step_y
+        axes.text(-4, top + first.height / 2, entry.label, ha="right", va="center", fontsize=8)
+        for j, cell in enumerate(entry.cells):
+            left = j * step_x
+            colored = cell.pixels if cell.pixels.ndim == 3 else cell.pixels[..., None]
+            canvas[top : top + cell.height, left : left + cell.width] = colored
+            place = (left + cell.width / 2, top + cell.height + 1)
+            axes.text(*place, cell.text, ha="center", va="top", fontsize=6)
+    for j, heading in enumerate(grid.columns):
+        place = (j * step_x + first.width / 2, -2)
+        text = heading.replace(": ", ":\n").replace("/", "/\n")
+        axes.text(*place, text, ha="center", va="bottom", fontsize=6)
+    axes.imshow(canvas, interpolation="nearest")
+    axes.set_axis_off()
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded
+from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
 from analysis.intervals import Band, band
 from analysis.quantities import quantity
 
@@ -28,6 +28,11 @@ class Robustness:
     bands: Mapping[str, Band]
     colors: Mapping[str, str]
     judged_at: float | None
+
+
+def kind_name(kind: str) -> str:
+    """A noise kind in words."""
+    return {"salt_pepper": "salt-and-pepper"}.get(kind, kind.replace("_", " "))
 
 
 def info(
@@ -60,7 +65,11 @@ def describe(found: Robustness) -> str:
         for name, b in found.bands.items()
         if b.x
     ]
-    return f"{known.header} against the factor of {found.kind} noise: " + "; ".join(parts) + "."
+    return (
+        f"{known.header} against the factor of {kind_name(found.kind)} noise: "
+        + "; ".join(parts)
+        + "."
+    )
 
 
 def spec(found: Robustness) -> Spec:
@@ -84,7 +93,7 @@ def spec(found: Robustness) -> Spec:
             }
         )  # fmt: skip
     layout: Spec = {
-        "xaxis": axis(f"{found.kind.replace('_', ' ')} noise factor"),
+        "xaxis": axis(f"factor of {kind_name(found.kind)} noise"),
         "yaxis": axis(quantity(found.metric).header),
     }
     return {"data": traces, "layout": layout}
@@ -99,7 +108,7 @@ def draw(axes: Axes, found: Robustness) -> None:
     if found.judged_at is not None:
         axes.axvline(found.judged_at, color=COLORS["--muted"], lw=0.8, ls=":")
     axes.set(
-        xlabel=f"{found.kind.replace('_', ' ')} noise factor",
+        xlabel=f"factor of {kind_name(found.kind)} noise",
         ylabel=quantity(found.metric).header,
     )
 
@@ -110,8 +119,8 @@ def plot(found: Robustness) -> Plot:
     def paper() -> Figure:
         figure, (axes,) = panels(1)
         draw(axes, found)
-        axes.legend(frameon=False, fontsize="small")
+        paper_legend(figure)
         return figure
 
-    title = found.kind.replace("_", " ").capitalize() + " noise"
+    title = kind_name(found.kind).capitalize() + " noise"
     return Plot(f"robustness_{found.kind}", title, describe(found), "", spec(found), paper)

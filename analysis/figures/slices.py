@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 
 from analysis.effects import Effect
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, rounded, sensible_range
+from analysis.figures.base import (
+    COLORS,
+    Plot,
+    Spec,
+    axis,
+    log_ticks,
+    panels,
+    paper_legend,
+    rounded,
+    sensible_range,
+)
 from analysis.quantities import quantity
 from analysis.results import StudyResults
 from analysis.runs import PARAM
@@ -36,12 +47,15 @@ class Points:
 
 @dataclass(frozen=True)
 class Slice:
-    """`metric` against `parameter`; the effect's bins give the median with its interval."""
+    """`metric` against `parameter`; the effect's bins give the median with its interval.
+
+    `categories` are in the order of the search space; empty for a number.
+    """
 
     parameter: str
     metric: str
     log: bool
-    categorical: bool
+    categories: tuple[str, ...]
     points: tuple[Points, ...]
     shown: int
     total: int
@@ -62,8 +76,8 @@ def info(
         rest = usable.index.difference(best)
         drawn = np.random.default_rng(0).permutation(len(rest))[: limit - len(best)]
         chosen = usable.loc[best.union(rest[drawn])]
-    log, categorical = _scale(results, parameter, usable[column].tolist())
-    as_x = label if categorical else float
+    log, categories = _scale(results, parameter, usable[column].tolist())
+    as_x = label if categories else float
     points = tuple(
         Points(
             status,
@@ -74,21 +88,39 @@ def info(
         for status in STATUSES
         if len(rows := chosen[chosen["status"] == status])
     )
-    return Slice(parameter, metric, log, categorical, points, len(chosen), len(usable), effect)
+    return Slice(parameter, metric, log, categories, points, len(chosen), len(usable), effect)
 
 
-def _scale(results: StudyResults, parameter: str, values: list[Any]) -> tuple[bool, bool]:
-    """(drawn on a log axis, drawn as categories)."""
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    log = any(each.log for each in results.space if each.name == parameter)
-    return log and numeric, not numeric
+def _scale(
+    results: StudyResults, parameter: str, values: list[Any]
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether it is drawn on a log axis; its categories, if it has any."""
+    known = next((each for each in results.space if each.name == parameter), None)
+    if known is not None and isinstance(known.distribution, CategoricalDistribution):
+        return False, tuple(str(each) for each in known.distribution.choices)
+    if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
+        return known is not None and known.log, ()
+    return False, tuple(sorted({label(value) for value in values}))
 
 
-def median_line(found: Slice) -> Mapping[str, tuple[Any, ...]]:
+def places(found: Slice, points: Points) -> list[float]:
+    """Where points lie: their value, or their category's number with a little spread."""
+    if not found.categories:
+        return [float(each) for each in points.x]
+    spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(points.x)).tolist()
+    return [
+        found.categories.index(str(each)) + by for each, by in zip(points.x, spread, strict=True)
+    ]
+
+
+def median_line(found: Slice) -> Mapping[str, tuple[float, ...]]:
     """x, median, low, high of the bins that hold enough trials for an interval."""
     bins = [] if found.effect is None else found.effect.bins
     known = [each for each in bins if each.n and math.isfinite(each.median[1])]
-    x = tuple(each.bin.label if found.categorical else each.bin.center for each in known)
+    if found.categories:
+        x = tuple(float(found.categories.index(each.bin.label)) for each in known)
+    else:
+        x = tuple(each.bin.center for each in known)
     middle, low, high = (tuple(each.median[i] for each in known) for i in range(3))
     return {"x": x, "median": middle, "low": low, "high": high}
 
@@ -100,9 +132,9 @@ def describe(found: Slice) -> str:
     text = f"{known.header} against {found.parameter} for {found.shown} of {found.total} trials"
     if len(line["x"]) > 1:
         order = np.argsort(line["median"])
-        best = order[0] if known.direction != "maximize" else order[-1]
-        where = line["x"][best]
-        where = where if found.categorical else f"{where:.3g}"
+        best = int(order[0] if known.direction != "maximize" else order[-1])
+        at = line["x"][best]
+        where = found.categories[int(at)] if found.categories else f"{at:.3g}"
         text += f"; the best median, {known.text(line['median'][best])}, lies at {where}"
     return text + "."
 
@@ -116,10 +148,11 @@ def spec(found: Slice) -> Spec:
     traces: list[Spec] = [
         {
             "type": "scatter", "mode": "markers", "name": points.status,
-            "x": list(points.x) if found.categorical else rounded(points.x),  # type: ignore[arg-type]
+            "x": rounded(places(found, points)),
             "y": rounded(points.y), "text": list(points.trials),
             "marker": {"color": STATUSES[points.status], "size": 5, "opacity": 0.55},
-            "hovertemplate": "trial %{text}<br>%{x}: %{y:.5g}<extra></extra>",
+            "customdata": [str(each) for each in points.x],
+            "hovertemplate": "trial %{text}<br>%{customdata}: %{y:.5g}<extra></extra>",
         }
         for points in found.points
     ]  # fmt: skip
@@ -128,8 +161,8 @@ def spec(found: Slice) -> Spec:
         middle = np.asarray(line["median"])
         traces.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": "median of finished, 95 %",
-                "x": list(line["x"]), "y": rounded(middle),
+                "type": "scatter", "mode": "markers" if found.categories else "lines+markers",
+                "name": "median of finished, 95 %", "x": list(line["x"]), "y": rounded(middle),
                 "error_y": {
                     "type": "data", "array": rounded(np.asarray(line["high"]) - middle),
                     "arrayminus": rounded(middle - np.asarray(line["low"])), "color": "--best",
@@ -140,27 +173,40 @@ def spec(found: Slice) -> Spec:
     y_axis = axis("")
     if limits := sensible_range(_all_scores(found)):
         y_axis["range"] = list(limits)
-    x_axis = axis("", log=found.log)
-    if found.categorical:
-        x_axis["type"] = "category"
-    return {"data": traces, "layout": {"xaxis": x_axis, "yaxis": y_axis, "showlegend": False}}
+    layout = {"xaxis": _x_axis(found), "yaxis": y_axis, "showlegend": False, "height": 290}
+    return {"data": traces, "layout": layout}
+
+
+def _x_axis(found: Slice) -> Spec:
+    if found.categories:
+        count = len(found.categories)
+        ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(found.categories)}
+        return axis("", range=[-0.5, count - 0.5], **ticks)
+    values = [float(value) for points in found.points for value in points.x]
+    if found.log and values:
+        return axis("", log=True, **log_ticks(min(values), max(values)))
+    return axis("")
 
 
 def draw(axes: Axes, found: Slice) -> None:
     """For paper."""
     for points in found.points:
         color = COLORS[STATUSES[points.status]]
-        axes.scatter(points.x, points.y, s=8, alpha=0.5, color=color, label=points.status)
+        axes.scatter(
+            places(found, points), points.y, s=8, alpha=0.5, color=color, label=points.status
+        )
     line = median_line(found)
     if line["x"]:
         middle = np.asarray(line["median"])
         errors = [middle - np.asarray(line["low"]), np.asarray(line["high"]) - middle]
         axes.errorbar(
             line["x"], middle, yerr=errors, color=COLORS["--best"], marker="o", ms=3,
-            label="median, 95 %",
+            linestyle="none" if found.categories else "-", label="median, 95 %",
         )  # fmt: skip
     if found.log:
         axes.set_xscale("log")
+    if found.categories:
+        axes.set_xticks(range(len(found.categories)), found.categories)
     if limits := sensible_range(_all_scores(found)):
         axes.set_ylim(*limits)
     axes.set(xlabel=found.parameter, ylabel=quantity(found.metric).header)
@@ -177,7 +223,7 @@ def plot(found: Slice) -> Plot:
     def paper() -> Figure:
         figure, (axes,) = panels(1)
         draw(axes, found)
-        axes.legend(frameon=False, fontsize="small")
+        paper_legend(figure)
         return figure
 
     return Plot(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.page import Block, Section, TableBlock
 from analysis.quantities import Quantity, quantity, sign
-from analysis.results import Examples, StudyResults
+from analysis.results import SPLITS, Examples, StudyResults
 from analysis.runs import METRIC, PARAM
 from analysis.sections import confirmed
 from analysis.tables import Column, Table
@@ -18,7 +18,6 @@ from analysis.tables import Column, Table
 BEST = 5  # trials shown as the best
 LISTED = 100  # trials in the long table; all are in trials.csv
 SCORES = ("mse", "psnr", "ssim", "neg_elbo", "probe", "frechet")
-SPLITS = {"val": "validation", "test": "test"}
 DO_NOTHING = "do nothing"
 
 # The figures that the reference system's own report prints, for its data set and noise.
@@ -231,9 +230,13 @@ def baseline_sentences(judged: Entry, rivals: list[Entry], metric: str) -> list[
     if not chosen:
         return []
     where = f" (winner on {SPLITS[judged.split]}, baselines on other images)" if not same else ""
-    found = f"By {known.label}{where} it beats " + (", ".join(beaten) if beaten else "no baseline")
+    found = f"By {known.label}{where} it beats " + (_listed(beaten) if beaten else "no baseline")
     if ahead:
-        found += "; it does not beat " + ", ".join(
-            f"{each.name} ({known.with_unit(each.scores[name])})" for each in ahead
+        found += "; it does not beat " + _listed(
+            [f"{each.name} ({known.with_unit(each.scores[name])})" for each in ahead]
         )
     return [found + "."]
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -36,6 +36,11 @@ class Confirmations:
     labels: dict[str, str]
     search_scores: dict[str, float]
 
+    def marked(self, configuration: str) -> str:
+        """The configuration's label, the reference marked as such."""
+        mark = " (reference)" if configuration == REFERENCE else ""
+        return self.labels.get(configuration, configuration) + mark
+
 
 def collect(results: StudyResults) -> Confirmations | None:
     """Finished confirmation runs by the search trial whose configuration they repeat."""
@@ -113,11 +118,9 @@ def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]
             if f"{METRIC}test/{name}" in mine
             and len(values := _finite(mine[f"{METRIC}test/{name}"]))
         }
-        label = runs.labels.get(each.configuration, each.configuration)
-        mark = " (reference)" if each.configuration == REFERENCE else ""
         rows.append(
             make(
-                f"{label}{mark}, confirmed on {each.estimate.n} seeds",
+                f"{runs.marked(each.configuration)}, confirmed on {each.estimate.n} seeds",
                 "confirmed winner" if place == 0 else "confirmed",
                 "test",
                 {name: interval.mean for name, interval in spread.items()},
@@ -144,7 +147,7 @@ def section(results: StudyResults) -> Section | None:
         )
         for name, rows in runs.runs.groupby("configuration")
     }
-    marked = runs.labels | {REFERENCE: f"{runs.labels.get(REFERENCE, '')} (reference)".strip()}
+    marked = {key: runs.marked(key) for key in runs.labels}
     forest = confirmations.info(confirmation, scores, marked, runs.search_scores)
     blocks: list[Block] = [
         *(Prose(text) for text in verdict(confirmation, names=_capitals(runs.labels))),
@@ -174,14 +177,15 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
     rows = robustness_rows(results, found)
     if rows.empty:
         return []
-    order = [found.labels.get(key, key) for key in found.runs["configuration"].unique()]
+    keys = [REFERENCE, *(each for each in found.labels if each != REFERENCE)]
+    order = [found.marked(key) for key in keys]
     judged = found.runs.get(PARAM + "eval_noise_factor")
     at = None if judged is None else float(judged.iloc[0])
     plots = [
         robustness.plot(
             robustness.info(
                 rows, kind, ROBUSTNESS_METRIC, order=order,
-                reference=found.labels.get(REFERENCE, REFERENCE), judged_at=at,
+                reference=found.marked(REFERENCE), judged_at=at,
             )
         )
         for kind in rows["kind"].unique()
@@ -203,7 +207,7 @@ def robustness_rows(results: StudyResults, found: Confirmations) -> pd.DataFrame
             path = None
         if path is None:
             continue
-        label = found.labels.get(run["configuration"], run["configuration"])
+        label = found.marked(run["configuration"])
         each = json.loads(path.read_text("utf-8"))
         rows += [{"configuration": label, "seed": run["seed"], **row} for row in each]
     return pd.DataFrame(

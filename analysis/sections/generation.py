@@ -57,8 +57,8 @@ def interpolation(results: StudyResults, model: TrainedModel, examples: Examples
         what = [f"{s:.0%} of the way" for s in share[:, 0]]
         rows.append(row(f"{names[0]} to {names[1]}", images, what, note=f"{first} to {second}"))
     caption = (
-        f"Decoded along the straight line between the codes of two clean {examples.split} images; "
-        "the numbers are their places in the split."
+        f"Decoded along the straight line between the codes of two clean {examples.split_name} "
+        "images; the numbers are their places in the split."
     )
     return Grid("interpolation", "Interpolation", caption, tuple(rows))
 

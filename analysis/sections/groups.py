@@ -47,9 +47,17 @@ def split(results: StudyResults, by: str) -> Groups:
     values = results.search[column].map(label)
     chosen = values.value_counts().index[:MOST]
     return [
-        (f"{name} {value}", replace(results, trials=results.search[values == value]))
+        (
+            value if _is_word(value) else f"{name} {value}",
+            replace(results, trials=results.search[values == value]),
+        )
         for value in sorted(chosen)
     ]
+
+
+def _is_word(value: str) -> bool:
+    """Whether a value says by itself what it is; 16 does not."""
+    return value[:1].isalpha() and value not in ("true", "false", "null")
 
 
 def section(found: Groups, title: str, what: str) -> Section:
@@ -76,9 +84,9 @@ def table(found: Groups, what: str) -> Table:
     frame = pd.DataFrame(rows)
     columns = [
         Column("name", what),
-        Column("trials", "trials", spec=",d"),
-        Column("finished", "finished", spec=",d"),
-        Column("epochs", "epochs", spec=",d"),
+        Column("trials", "trials", spec="d"),
+        Column("finished", "finished", spec="d"),
+        Column("epochs", "epochs", spec="d"),
         Column("hours", "training", "h", spec=".2f"),
         Column("best", "best trial"),
     ]

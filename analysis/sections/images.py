@@ -114,8 +114,8 @@ def denoising_grid(results: StudyResults, models: Models, examples: Examples) ->
         texts = None if who == "clean" else [f"{each:.1f}" for each in psnr(images, clean)]
         rows.append(pictures.row(who, images, names, texts=texts))
     caption = (
-        f"The same {len(chosen)} {examples.split} images by everyone, {examples.noise}; below each "
-        "its PSNR in dB."
+        f"The same {len(chosen)} {examples.split_name} images by everyone, {examples.noise}; "
+        "below each its PSNR in dB."
     )
     return Grid("denoising_grid", "Side by side", caption, tuple(rows), tuple(names))
 
@@ -150,7 +150,7 @@ def case_grids(results: StudyResults, models: Models, examples: Examples) -> lis
         texts = None if who == "clean" else [f"{each:.1f}" for each in psnr(images, clean)]
         rows.append(pictures.row(who, images, headings, texts=texts))
     caption = (
-        f"By the winner's PSNR among {len(examples.images)} {examples.split} images: the "
+        f"By the winner's PSNR among {len(examples.images)} {examples.split_name} images: the "
         f"{CASES} best, the {CASES} around the median, the {CASES} worst."
     )
     return [Grid("cases", "Best, median and worst cases", caption, tuple(rows), tuple(headings))]

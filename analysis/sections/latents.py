@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import latent
-from analysis.figures.base import Plot
 from analysis.page import Block, Plots, Prose, Section, TableBlock
 from analysis.quantities import quantity
 from analysis.results import Examples, StudyResults
@@ -40,39 +39,38 @@ def section(results: StudyResults, models: Models, methods: tuple[EmbeddingMetho
         rows.append(_numbers(results, role, models.by_role[role], found, examples))
     for method in methods:
         try:
-            plots = _plots(results, models, codes, examples, method)
+            pictures = _pictures(results, models, codes, examples, method)
         except (EmbeddingUnavailableError, ValueError) as error:
             blocks.append(Prose(f"No picture by {METHODS[method]}: {error}.", "notice"))
             continue
-        blocks.append(Plots(plots))
+        plots = tuple(latent.plot(each, role) for role, each in pictures.items())
+        first = next(iter(pictures.values()))
+        blocks.append(Plots(plots, legend=latent.legend(first)))
     blocks.append(TableBlock(_table(rows), "latent"))
     text = (
-        f"Latent means of {len(examples.codes_images):,} clean {examples.split} images. Distances "
-        "in the plane are not distances between codes: judge by the numbers."
+        f"Latent means of {len(examples.codes_images):,} clean {examples.split_name} images. "
+        "Distances in the plane are not distances between codes: judge by the numbers."
     )
     return Section("latent", "Latent space", (Prose(text), *blocks))
 
 
-def _plots(
+def _pictures(
     results: StudyResults,
     models: Models,
     codes: dict[str, Any],
     examples: Examples,
     method: EmbeddingMethod,
-) -> tuple[Plot, ...]:
-    return tuple(
-        latent.plot(
-            latent.info(
-                found,
-                examples.codes_labels,
-                who=f"the {role} (trial {models.by_role[role].trial})",
-                dataset=dataset_of(results),
-                method=method,
-            ),
-            role,
+) -> dict[str, latent.LatentPicture]:
+    return {
+        role: latent.info(
+            found,
+            examples.codes_labels,
+            who=f"the {role} (trial {models.by_role[role].trial})",
+            dataset=dataset_of(results),
+            method=method,
         )
         for role, found in codes.items()
-    )
+    }
 
 
 def _numbers(

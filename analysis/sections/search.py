@@ -101,7 +101,7 @@ def _importance(results: StudyResults, found: Importance) -> list[Block]:
     if importances.known(found) is None:
         return blocks
     blocks += [
-        Plots((importances.plot(found),), wide=True),
+        Plots((importances.plot(found),), wide=True, legend=importances.legend()),
         TableBlock(finding_tables.importance_table(found), "importance", note=False),
     ]
     if both := _interaction(results, found):
