@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import ray
 
 from studies.runner import preflight
+from studies.runner.errors import StudyError
 from studies.runner.settings import Settings
 
 ENVIRONMENT = {
@@ -20,6 +22,7 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "1",
 }
 NODE_CHECK_S = 25.0
+START_ATTEMPTS = 4
 
 
 @contextmanager
@@ -30,20 +33,39 @@ def connected(settings: Settings) -> Iterator[None]:
     address = settings.address or os.environ.get("RAY_ADDRESS")
     if address is None:
         preflight.local_gpus(settings.gpus)
-        ray.init(
-            address="local",  # not a cluster that happens to run here, which we were not told of
-            num_cpus=settings.cpus or os.cpu_count(),
-            num_gpus=settings.gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _start_local(settings)
     else:
         _connect(address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local(settings: Settings) -> None:
+    """A Ray of our own. Ray gives its start 30 s, which a busy machine may need more than once."""
+    mine = psutil.Process()
+    others = set(mine.children())
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
+            ray.init(
+                address="local",  # not a cluster that happens to run here, unknown to us
+                num_cpus=settings.cpus or os.cpu_count(),
+                num_gpus=settings.gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:  # Ray raises nothing more specific
+            for process in set(mine.children()) - others:
+                process.kill()
+            if not left:
+                first = (str(error).splitlines() or [""])[0]
+                raise StudyError(
+                    f"Ray did not start in {START_ATTEMPTS} attempts ({first}): is the machine "
+                    "overloaded, or /tmp full?"
+                ) from error
 
 
 def _connect(address: str) -> None:

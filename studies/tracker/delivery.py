@@ -6,7 +6,9 @@ so MLflow stores a repeated point once. No other module writes to MLflow during 
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -42,6 +44,7 @@ class Delivery:
 
     def __init__(self, uri: str, study: str, artifact_location: str | None) -> None:
         self.study = study
+        make_database(uri)
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(artifact_location)
         self.runs: dict[str, _Known] = {}
@@ -158,6 +161,26 @@ class Delivery:
     def _terminate(self, known: _Known, status: str, time: int | None) -> None:
         self.client.set_terminated(known.run_id, status=status, end_time=time)
         known.status = status
+
+
+def make_database(uri: str) -> None:
+    """Where `uri` is a sqlite file that is not there yet: put a whole one there at once.
+
+    MLflow builds its tables step by step. A process that opens the file meanwhile breaks it, and
+    so does the end of the one that builds: nobody can open what is left.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or (path.exists() and path.stat().st_size):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_size:
+            return
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        MlflowClient(f"sqlite:///{fresh}").search_experiments(max_results=1)
+        os.replace(fresh, path)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,10 @@
-"""Delivery to a real MLflow (sqlite): twice is as good as once, and foreign runs stay as they are."""
+"""Delivery to a real MLflow (sqlite): twice is as good as once, and foreign runs are left alone."""
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ mlflow = pytest.importorskip("mlflow")
 
 from studies.tracker import names  # noqa: E402
 from studies.tracker.delivery import Delivery  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent.parent
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +32,14 @@ def study(uri: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str
 
 def run_event(key: str, **tags: str) -> dict[str, Any]:
     params = {"lr": 0.1, "hidden": [400]}
-    return {"event": "run", "key": key, "name": key or "study", "tags": tags, "params": params, "time": 5}
+    return {
+        "event": "run",
+        "key": key,
+        "name": key or "study",
+        "tags": tags,
+        "params": params,
+        "time": 5,
+    }
 
 
 def metric_events(key: str, epochs: int) -> list[dict[str, Any]]:
@@ -129,3 +141,35 @@ def test_texts_longer_than_mlflow_takes_are_cut(study: tuple[str, str, str]) -> 
     delivery = Delivery(*study)
     delivery.deliver([run_event("", reason="x" * 9000)])
     assert len(runs(delivery)[""].data.tags["reason"]) == 5000
+
+
+def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Else who is killed while MLflow builds its tables leaves a file that nobody can open."""
+    path = tmp_path / "m.db"
+    path.write_bytes(b"")  # what a look at a missing file leaves
+    (tmp_path / "m.db.new").write_bytes(b"half a database")
+    code = (
+        "import sys, mlflow\n"
+        "from studies.tracker.delivery import make_database\n"
+        "make_database(sys.argv[1])\n"
+        "print(len(mlflow.MlflowClient(sys.argv[1]).search_experiments()))"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"sqlite:///{path}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for _ in range(2)
+    ]
+    sizes = set()
+    while any(process.poll() is None for process in both):
+        sizes.add(path.stat().st_size > 0 and _tables(path))
+    assert [process.communicate()[0].strip() for process in both] == ["1", "1"]
+    assert sizes <= {0, _tables(path)}
+
+
+def _tables(path: Path) -> int:
+    with sqlite3.connect(path) as database:
+        return int(database.execute("select count(*) from sqlite_master").fetchone()[0])
