@@ -102,8 +102,6 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
     for name in ("epochs", "dataset", "train_size", "batch_size"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
-    if settings.reference and settings.epochs is None:
-        changes.pop("epochs", None)
     companions = tuple(updated(config, changes) for config in definition.companions)
     return Plan(
         definition, settings, updated(definition.reference, changes), objectives, companions

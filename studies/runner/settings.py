@@ -182,10 +182,14 @@ DEFAULTS: dict[str, object] = {"trials": 20, "epochs": 10}
 
 
 def with_preset(values: dict[str, object]) -> Settings:
-    """Settings from parsed flags: a preset fills what was left at its default."""
+    """Settings from parsed flags: a preset fills what was left at its default.
+
+    `--reference` has no defaults of its own: it means exactly the reference, its epochs included.
+    """
     initial = {f.name: f.default for f in fields(Settings)}
     preset = PRESETS.get(str(values.get("preset")), {})
-    for name, value in {**DEFAULTS, **preset}.items():
+    defaults = {} if values.get("reference") else DEFAULTS
+    for name, value in {**defaults, **preset}.items():
         if values.get(name) == initial[name]:
             values = values | {name: value}
     return Settings(**values)  # type: ignore[arg-type]

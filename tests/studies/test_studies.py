@@ -13,7 +13,7 @@ import pytest
 
 from studies.definition import StudyDefinition
 from studies.runner.planning import Plan, make_plan, reference_runs
-from studies.runner.settings import Settings
+from studies.runner.settings import Settings, with_preset
 from vae_trainables import models
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,8 +28,8 @@ def definition(request: pytest.FixtureRequest) -> StudyDefinition:
 
 
 def test_every_study_file_is_tested_here() -> None:
-    files = {path.stem for path in (ROOT / "studies").glob("*.py")} - {"__init__", "definition"}
-    assert files == set(NAMES)
+    texts = {path.stem: path.read_text() for path in (ROOT / "studies").glob("*.py")}
+    assert {name for name, text in texts.items() if "\nSTUDY = " in text} == set(NAMES)
 
 
 def test_the_first_trial_is_exactly_the_reference(definition: StudyDefinition) -> None:
@@ -78,6 +78,20 @@ def test_help_of_every_study_tells_its_title(definition: StudyDefinition) -> Non
     )
     assert definition.title in done.stdout
     assert "--reference" in done.stdout
+
+
+def test_reference_runs_train_exactly_the_reference(definition: StudyDefinition) -> None:
+    """The search's default of fewer epochs must not reach them."""
+    settings = with_preset(vars(Settings(reference=True)))
+    (config, _, is_reference), *_ = reference_runs(make_plan(definition, settings))
+    assert is_reference
+    asked = {"evaluations"}  # of the objective; they change no weight
+    assert config.model_dump(exclude=asked) == definition.reference.model_dump(exclude=asked)
+
+
+def test_reference_runs_can_be_cut_short(definition: StudyDefinition) -> None:
+    settings = with_preset(vars(Settings(reference=True, epochs=2)))
+    assert make_plan(definition, settings).reference.epochs == 2
 
 
 def test_vae_against_ae_trains_both_on_the_same_seeds() -> None:
