@@ -45,7 +45,14 @@ class Assignment:
     folder: Path
     open_test: bool = False
     told: int = 0
-    """Epochs whose records are known already: `admit` does not repeat them."""
+    """Epochs whose records are known already and are not told again, the record of an end excepted.
+
+    A checkpoint may be older than what was told: such epochs are trained again in silence.
+    """
+
+    def news(self, record: Record) -> bool:
+        """Whether `record` is to be told."""
+        return record.epoch > self.told or record.outcome != "running"
 
 
 class Cohort:
@@ -119,7 +126,9 @@ class Cohort:
             self._step = captured(self._lock_step.step, device)
         self._validation = None
         if self.key.fusible and config.likelihood != "sigma":  # whose nats depend on the batch
-            self._validation = StackedValidation(bank, forward, width, self._evaluator)
+            self._validation = StackedValidation(
+                bank, forward, self._evaluator, config, latent_dim=width
+            )
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
         if self.ways.backend == "counter":
@@ -153,7 +162,13 @@ class Cohort:
 
     def accepts(self, config: TrialConfig) -> bool:
         """Whether `config` may be admitted: its key is the cohort's and its latent not wider."""
-        return fusion_key(config) == self.key and config.latent_dim <= self.latent_dim
+        return not self._obstacles(config)
+
+    def _obstacles(self, config: TrialConfig) -> list[str]:
+        reasons = fusion_key(config).differences(self.key)
+        if config.latent_dim > self.latent_dim:
+            reasons.append(f"latent_dim: {config.latent_dim}, not at most {self.latent_dim}")
+        return reasons
 
     def member(self, slot: int) -> Member:
         """The trial in `slot`, as the last epoch left it; CohortError if there is none."""
@@ -170,7 +185,11 @@ class Cohort:
         config = assignment.config
         if slot not in self.vacant:
             raise CohortError(f"slot {slot} is not vacant: the vacant ones are {self.vacant}")
-        self._check_fit(config)
+        if reasons := self._obstacles(config):
+            raise CohortError(
+                f"the configuration {config.fingerprint()} does not fit this cohort "
+                f"({'; '.join(reasons)}): admit it to one of its own fusion key"
+            )
         session = self._session(assignment)
         failure = session.open()
         if failure is not None:
@@ -180,17 +199,7 @@ class Cohort:
             told.append(session.next_record())
         if not told or told[-1].outcome == "running":
             self._seat(slot, assignment, session)
-        return [r for r in told if r.epoch > assignment.told or r.outcome != "running"]
-
-    def _check_fit(self, config: TrialConfig) -> None:
-        reasons = fusion_key(config).differences(self.key)
-        if config.latent_dim > self.latent_dim:
-            reasons.append(f"latent_dim: {config.latent_dim}, not at most {self.latent_dim}")
-        if reasons:
-            raise CohortError(
-                f"the configuration {config.fingerprint()} does not fit this cohort "
-                f"({'; '.join(reasons)}): admit it to one of its own fusion key"
-            )
+        return [record for record in told if assignment.news(record)]
 
     def _session(self, assignment: Assignment) -> Session:
         assert self.ways.backend is not None
@@ -213,7 +222,7 @@ class Cohort:
         self._seats[slot] = _Seat(assignment, session, member)
 
     def run_epoch(self) -> list[tuple[int, Record]]:
-        """Train an epoch in every occupied slot; each slot's record. An ended trial leaves.
+        """Train an epoch in every occupied slot; each slot's news. An ended trial leaves.
 
         What is wrong with one trial becomes its record. What hits all of them, such as memory
         running out in a step, is raised; the slots' weights are then void: `disband`.
@@ -233,7 +242,8 @@ class Cohort:
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
             member.trained = Trained(means[slot], validation.get(slot), train_s, eval_s)
-        return [(slot, self._tell(slot)) for slot in members]
+        told = [(slot, self._seats[slot], self._tell(slot)) for slot in members]
+        return [(slot, record) for slot, seat, record in told if seat.assignment.news(record)]
 
     def _tell(self, slot: int) -> Record:
         record = self._seats[slot].session.next_record()
@@ -248,7 +258,10 @@ class Cohort:
         self._vectors.clear(slot)
 
     def rehearse(self, steps: int) -> float:
-        """Images per second over at most `steps` steps, for a cohort that has no trials yet."""
+        """Images per second over at most `steps` steps, for a cohort that has no trials yet.
+
+        Validates too, untimed, so that the device's memory has seen all that an epoch needs.
+        """
         if self._seats:
             raise CohortError(f"slots {sorted(self._seats)} hold trials: rehearse before admitting")
         steps = min(steps, self._lock_step.steps)
@@ -260,6 +273,8 @@ class Cohort:
                 self._step()
             self._lock_step.means()  # waits for the device
             seconds = time.perf_counter() - started
+        if self._validation is not None:
+            self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
 
     def sibling(self, slots: int) -> Cohort:
@@ -300,4 +315,4 @@ class _Seat:
     @property
     def told(self) -> int:
         """Epochs whose records have been given away."""
-        return self.member.epoch
+        return max(self.assignment.told, self.member.epoch)

@@ -11,6 +11,7 @@ from torch import Tensor
 from vae_trainables import likelihoods
 from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.models import Forward
+from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation import BATCH, Evaluator, measure_batch
 from vae_trainables.models import ModelOutput
 from vae_trainables.streams import EVALUATION_SEED, Streams
@@ -20,15 +21,24 @@ from vae_trainables.train import Trial
 class StackedValidation:
     """Validates slots together. Not for likelihoods whose nats of an image depend on the batch."""
 
-    def __init__(self, bank: Bank, forward: Forward, latent_dim: int, evaluator: Evaluator) -> None:
+    def __init__(
+        self,
+        bank: Bank,
+        forward: Forward,
+        evaluator: Evaluator,
+        config: TrialConfig,
+        *,
+        latent_dim: int,
+    ) -> None:
+        """config: for what all slots share; latent_dim: columns of the stacked latent."""
         self.bank, self.forward, self.evaluator = bank, forward, evaluator
-        self.latent_dim = latent_dim
+        self.config, self.latent_dim = config, latent_dim
         self._eps: dict[int, Tensor] = {}
 
     @torch.inference_mode()
     def __call__(self, trials: Mapping[int, Trial]) -> dict[int, dict[str, float]]:
         """By slot what `Evaluator.validate` would say of each of `trials`, without the extras."""
-        config = next(iter(trials.values())).config
+        config = self.config
         likelihood = likelihoods.build(config)
         clean, noisy = self.evaluator.images(
             "val", config.eval_noise_kind, config.eval_noise_factor

@@ -86,6 +86,15 @@ def test_admission_repeats_only_what_was_not_told(tmp_path: Path) -> None:
     assert [record.epoch for record in told] == [3]
 
 
+def test_epochs_that_were_told_are_trained_again_in_silence(tmp_path: Path) -> None:
+    chosen = config(epochs=4)
+    solo(chosen, epochs=1).save(tmp_path)
+    cohort = Cohort(chosen, small_data(), slots=1)
+    assert cohort.admit(0, Assignment(chosen, tmp_path, told=3)) == []
+    told = [[record.epoch for _, record in cohort.run_epoch()] for _ in range(3)]
+    assert told == [[], [], [4]]
+
+
 def test_a_trial_that_had_ended_says_so_again_and_takes_no_slot(tmp_path: Path) -> None:
     chosen = config()
     solo(chosen, epochs=2).save(tmp_path)
