@@ -39,7 +39,9 @@ def configuration() -> str:
     for name, field in TrialConfig.model_fields.items():
         kind = re.sub(r"typing\.|<class '|'>", "", str(field.annotation)).replace("|", "\\|")
         owner = "model" if name in ModelConfig.model_fields else "trial"
-        rows.append((f"`{name}`", owner, f"`{kind}`", f"`{field.default}`", field.description or ""))
+        rows.append(
+            (f"`{name}`", owner, f"`{kind}`", f"`{field.default}`", field.description or "")
+        )
     return "# Configuration of a trial\n\n" + table(
         ("field", "of", "type", "default", "meaning"), rows
     )
@@ -69,8 +71,12 @@ def mlflow_names() -> str:
     status = [(f"`{k}`", v) for k, v in names.MLFLOW_STATUS.items()]
     return (
         "# Names in MLflow\n\nOne experiment per study, named like it; one parent run, one child "
-        "run per trial.\n\n## Tags\n\n" + table(("tag",), tags) + "\n## Artifacts\n\n"
-        + table(("file",), files) + "\n## Status\n\n" + table(("vae.status", "MLflow"), status)
+        "run per trial.\n\n## Tags\n\n"
+        + table(("tag",), tags)
+        + "\n## Artifacts\n\n"
+        + table(("file",), files)
+        + "\n## Status\n\n"
+        + table(("vae.status", "MLflow"), status)
     )
 
 

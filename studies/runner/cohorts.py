@@ -103,8 +103,7 @@ class Dealer:
         """Fill the worker's free slots; whether it has anything to do."""
         hand = self.hands.setdefault(worker, {})
         letters = []
-        while len(hand) < slots and (trial := self.desk.next()) is not None:
-            self.desk.started(trial)
+        for trial in self.desk.next_hand(slots - len(hand)):
             hand[trial.key] = trial
             letters.append(self.desk.assignment(trial) | {"told": max(trial.reports, default=0)})
         self._send(worker, letters)
@@ -113,13 +112,16 @@ class Dealer:
     def hear(self, worker: str, result: dict[str, Any]) -> bool:
         """Take a worker's records and deal again; whether it has anything to do."""
         hand = self.hands.setdefault(worker, {})
-        for key, text in json.loads(result["records"]):
-            trial, record = hand.get(key), Record.from_json(text)
-            if trial is None or not self.desk.report(trial, record):
-                continue
-            del hand[key]
-            if record.outcome == "running":
-                self._send(worker, [{"release": key}])
+        released = []
+        with self.desk.ending():
+            for key, text in json.loads(result["records"]):
+                trial, record = hand.get(key), Record.from_json(text)
+                if trial is None or not self.desk.report(trial, record):
+                    continue
+                del hand[key]
+                if record.outcome == "running":
+                    released.append({"release": key})
+        self._send(worker, released)
         for key in json.loads(result["evicted"]):
             self.desk.put_back(hand.pop(key), "memory ran out: fewer train together from now on")
         return self.deal(worker, result["slots"])

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ class Desk:
         self.under_way: set[str] = set()  # handed out and not ended
         self.tally = Tally()
         self.stop_reason = ""
+        self._batched = False
         self._began = self._last_sign = time.monotonic()
         if pruner is not None:
             for trial in ledger.trials.values():
@@ -104,6 +106,10 @@ class Desk:
         self._last_sign = time.monotonic()
         self.ledger.start(trial)
         self._commit()
+        self._announce(trial)
+
+    def _announce(self, trial: LedgerTrial) -> None:
+        """The tracker opens the trial's run."""
         tags = self.study_tags | {
             names.PHASE: trial.phase,
             names.SEED: trial.config.seed,
@@ -180,7 +186,8 @@ class Desk:
             if error.exists():
                 self.tracker.artifact(trial.key, error)
         self.tracker.ended(trial.key, status, reason)
-        self.tracker.commit()
+        if not self._batched:
+            self.tracker.commit()
         self.ledger.end(trial, status, values=values, reason=reason)
         self._commit()
         self.under_way.discard(trial.key)
@@ -226,10 +233,41 @@ class Desk:
                 self.ledger.end(trial, "interrupted", values=None, reason=reason)
         self._commit()
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Many records at once, one commit: the ledger is written when the spool is durable."""
+        self._batched = True
+        with self.ledger.journal.together():
+            try:
+                yield
+            finally:
+                self._batched = False
+                self.tracker.commit()
+        self.ledger.commit()
+
+    def next_hand(self, count: int) -> list[LedgerTrial]:
+        """Up to `count` trials begun at once, one commit: the tracker hears of them after it."""
+        hand: list[LedgerTrial] = []
+        self._batched = True
+        with self.ledger.journal.together():
+            try:
+                while len(hand) < count and (trial := self.next()) is not None:
+                    self.ledger.start(trial)
+                    hand.append(trial)
+            finally:
+                self._batched = False
+        if hand:
+            self._last_sign = time.monotonic()
+            self._commit()
+        for trial in hand:
+            self._announce(trial)
+        return hand
+
     def _commit(self) -> None:
         """Make all of this durable; never the ledger alone, what it holds the tracker was told."""
-        self.tracker.commit()
-        self.ledger.commit()
+        if not self._batched:
+            self.tracker.commit()
+            self.ledger.commit()
 
     def check(self) -> None:
         """Called often by the loop; raises StudyStopped when the study must end."""

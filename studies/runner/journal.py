@@ -41,7 +41,7 @@ class Journal(BaseJournalBackend):
         self._count = self.path.read_bytes().count(b"\n")
         self._recent: list[dict[str, Any]] = []
         self._held: list[bytes] = []
-        self._together = False
+        self._depth = 0
         self._dirty = False
 
     def _lock(self) -> None:
@@ -98,18 +98,22 @@ class Journal(BaseJournalBackend):
         self._held += (json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         self._count += len(logs)
         self._recent.extend(logs)
-        if not self._together:
+        if not self._depth:
             self._write()
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is appended inside reaches the file in one write: all of it or none."""
-        self._together = True
+        """What is appended inside reaches the file in one write: all of it or none.
+
+        Also where the block raises: memory and file must not part.
+        """
+        self._depth += 1
         try:
             yield
         finally:
-            self._together = False
-        self._write()
+            self._depth -= 1
+            if not self._depth:
+                self._write()
 
     def _write(self) -> None:
         """All held lines, or none of them."""

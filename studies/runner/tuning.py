@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+
+logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it warns of what we switched off
 
 from ray import tune  # noqa: E402
 from ray.tune.callback import Callback  # noqa: E402

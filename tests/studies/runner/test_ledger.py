@@ -125,14 +125,17 @@ def test_the_reference_is_marked_when_it_is_suggested(ledger: Ledger) -> None:
     assert not ledger.ask(configure, REFERENCE).reference
 
 
-def test_asking_writes_all_or_nothing(ledger: Ledger) -> None:
+def test_asking_that_fails_leaves_no_trial(ledger: Ledger) -> None:
     def broken(trial: optuna.Trial) -> TrialConfig:
-        trial.suggest_float("lr", 1e-4, 1e-2)
+        trial.suggest_float("x", 0, 1)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         ledger.ask(broken, REFERENCE)
-    assert optuna_states(reopened(ledger)) == []
+    ledger = reopened(ledger)
+    assert not ledger.trials
+    assert optuna_states(ledger) == [TrialState.FAIL], "what was half asked is nobody's work"
+    assert ledger.ask(configure, REFERENCE).number == 1
 
 
 def test_phases_do_not_mix_and_lend_parameters(ledger: Ledger) -> None:

@@ -1,0 +1,218 @@
+"""What the runner costs when training costs nothing: results per second and the driver's memory.
+
+    python -m benchmarks.runner_overhead --trials 1000 --repeats 3      # bare Tune against ours
+    python -m benchmarks.runner_overhead --mode cohort --trials 10000   # through one cohort worker
+
+Trials return at once, one result each. `bare` is Tune with a light class trainable, actors reused,
+no loggers. `ours` adds ledger, tracker (a real MLflow on sqlite) and pruning. `cohort` deals
+configurations to one long-lived worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import ray
+from ray import tune
+
+from studies.definition import Objective
+from studies.runner import cohorts, tuning
+from studies.runner.desk import Desk, Limits
+from studies.runner.ledger import Ledger, LedgerTrial
+from studies.runner.pruning import SuccessiveHalving
+from studies.tracker.tracker import Tracker, now_ms
+from vae_trainables.config import TrialConfig
+from vae_trainables.session import Record
+
+MSE = Objective("val/mse", "minimize")
+REFERENCE = TrialConfig(kind="mlp_vae", epochs=1)
+
+
+def record(config: TrialConfig) -> Record:
+    """A finished epoch whose values depend on the configuration alone."""
+    return Record(1, "finished", "", now_ms(), {"val/mse": config.lr, "val/psnr": 1 / config.lr})
+
+
+class Bare(tune.Trainable):  # type: ignore[misc]
+    """Returns at once."""
+
+    def step(self) -> dict[str, Any]:
+        """One result."""
+        return {"loss": self.config["lr"], "done": True}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Reused."""
+        self.config = new_config
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing."""
+
+
+class Simulated(Bare):
+    """Returns a record as a trial does."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the configuration."""
+        self.config = config
+
+    def step(self) -> dict[str, Any]:
+        """One record."""
+        config = TrialConfig.model_validate_json(self.config["config"])
+        return {"record": record(config).to_json(), "done": True}
+
+
+class SimulatedCohort(Bare):
+    """Returns a record of every trial it was dealt."""
+
+    def setup(self, config: dict[str, Any], mailbox: Any, slots: int) -> None:
+        """Called once."""
+        self.name, self.mailbox, self.slots = config["worker"], mailbox, slots
+
+    def step(self) -> dict[str, Any]:
+        """All records at once."""
+        letters = ray.get(self.mailbox.take.remote(self.name))
+        texts = [
+            [letter["key"], record(TrialConfig.model_validate_json(letter["config"])).to_json()]
+            for letter in letters
+            if "key" in letter
+        ]
+        return {"records": json.dumps(texts), "evicted": "[]", "slots": self.slots}
+
+
+class Office:
+    """A desk with real ledger and tracker in a temporary folder; watches the driver's memory."""
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self.ledger = Ledger(folder, "simulated")
+        self.ledger.create(["minimize"], {})
+        self.ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
+        artifacts = (folder / "artifacts").as_uri()
+        uri = f"sqlite:///{folder}/mlflow.db"
+        self.tracker = Tracker(folder / "spool", uri, "simulated", artifacts)
+        self.tracker.study({}, {}, "")
+        self.trials, self.memory = trials, [0.0]
+        self.desk = Desk(
+            self.ledger,
+            self.tracker,
+            folder=folder,
+            source=self.plan,
+            objectives=[MSE],
+            prune_on=MSE,
+            pruner=SuccessiveHalving(grace=1, eta=3, max_epochs=1, direction="minimize"),
+            limits=Limits(),
+            tags={},
+            backlog=[],
+        )
+
+    def plan(self) -> LedgerTrial | None:
+        """The next of so many trials."""
+        done = self.ledger.suggested
+        if done % max(self.trials // 20, 1) == 0:
+            self.memory.append(psutil.Process().memory_info().rss / 2**20)
+        return None if done >= self.trials else self.ledger.ask(self.configure, REFERENCE)
+
+    @staticmethod
+    def configure(trial: optuna.Trial) -> TrialConfig:
+        """One hyperparameter."""
+        lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+        return TrialConfig.model_validate(REFERENCE.model_dump() | {"lr": lr})
+
+    def close(self) -> str:
+        """What could not be delivered."""
+        left = self.tracker.close(600)
+        self.ledger.close()
+        return left
+
+
+def bare(trials: int, concurrent: int) -> dict[str, float]:
+    """Results per second of Tune alone."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        tune.Tuner(
+            tune.with_resources(Bare, {"cpu": 1}),
+            param_space={"lr": tune.loguniform(1e-4, 1e-1)},
+            tune_config=tune.TuneConfig(
+                num_samples=trials, max_concurrent_trials=concurrent, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(storage_path=scratch, verbose=0),
+        ).fit()
+    return {"results_per_s": trials / (time.perf_counter() - started)}
+
+
+def ours(mode: str, trials: int, concurrent: int, slots: int) -> dict[str, float]:
+    """Results per second with ledger and tracker; memory of the driver at 20 % and at the end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        office = Office(Path(scratch), trials)
+        started = time.perf_counter()
+        if mode == "cohort":
+            mailbox = cohorts.Mailbox.remote()  # type: ignore[attr-defined]
+            dealer = cohorts.Dealer(office.desk, mailbox, slots)
+            tuning.fit(
+                tune.with_parameters(SimulatedCohort, mailbox=mailbox, slots=slots),
+                cohorts.DealerCallback(dealer),
+                0,
+                param_space={"worker": tune.grid_search(["w"])},
+                scheduler=cohorts.DealerScheduler(dealer),
+            )
+        else:
+            tuning.run(
+                office.desk,
+                Simulated,
+                parameters={},
+                resources={"cpu": 1},
+                concurrent=concurrent,
+                worker_retries=0,
+            )
+        took = time.perf_counter() - started
+        left = office.close()
+        delivered = time.perf_counter() - started
+        finished = sum(t.status == "finished" for t in office.ledger.trials.values())
+        assert finished == trials, (finished, trials)
+        assert not left, left
+        early = office.memory[max(1, len(office.memory) // 5)]
+        return {
+            "results_per_s": trials / took,
+            "delivered_s": delivered,
+            "memory_early_mib": early,
+            "memory_end_mib": office.memory[-1],
+        }
+
+
+def main() -> None:
+    """Measure in turn and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=["tune", "cohort"], default="tune")
+    parser.add_argument("--trials", type=int, default=1_000)
+    parser.add_argument("--concurrent", type=int, default=8)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=1)
+    options = parser.parse_args()
+    ray.init(num_cpus=options.concurrent, include_dashboard=False, log_to_driver=False)
+    rows = []
+    for _ in range(options.repeats):
+        row: dict[str, Any] = {
+            "ours": ours(options.mode, options.trials, options.concurrent, options.slots)
+        }
+        if options.mode == "tune":
+            row["bare"] = bare(options.trials, options.concurrent)
+            row["ratio"] = row["ours"]["results_per_s"] / row["bare"]["results_per_s"]
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    if options.mode == "tune":
+        print("median ratio", statistics.median(row["ratio"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()

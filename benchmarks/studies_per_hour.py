@@ -1,0 +1,88 @@
+"""A study of short trials end to end, start-up included: this project against the usual way.
+
+    python -m benchmarks.studies_per_hour --kind mlp_vae --trials 48 --repeats 3
+
+Runs A B A B …; prints a table and JSON with seconds, medians and the ratio of each pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+def prepare(folder: Path) -> None:
+    """The layout that torchvision wants, from Debian's package dataset-fashion-mnist."""
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in FILES:
+        packed = (DEBIAN / f"{name}-ubyte.gz").read_bytes()
+        (raw / f"{name}-ubyte").write_bytes(gzip.decompress(packed))
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of a command that must succeed."""
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def ours(options: argparse.Namespace, folder: Path) -> list[str]:
+    """The same study with this project."""
+    return [
+        sys.executable, "-m", "benchmarks.short_study", "--scheduler", "none",
+        "--trials", str(options.trials), "--epochs", str(options.epochs),
+        "--train-size", str(options.images), "--batch-size", "128",
+        "--study", options.kind, "--storage", str(folder),
+    ]  # fmt: skip
+
+
+def usual(options: argparse.Namespace, folder: Path, data: Path) -> list[str]:
+    """The same study the usual way."""
+    return [
+        sys.executable, "-m", "benchmarks.usual_way", "--kind", options.kind,
+        "--trials", str(options.trials), "--epochs", str(options.epochs),
+        "--images", str(options.images), "--data", str(data), "--out", str(folder),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kind", default="mlp_vae")
+    parser.add_argument("--trials", type=int, default=48)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    pairs = []
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch) / "data"
+        prepare(data)
+        for i in range(options.repeats):
+            a = seconds(ours(options, Path(scratch) / f"ours-{i}"))
+            b = seconds(usual(options, Path(scratch) / f"usual-{i}", data))
+            pairs.append({"ours_s": a, "usual_s": b, "ratio": b / a})
+            print(f"ours {a:7.1f} s   usual {b:7.1f} s   ratio {b / a:.2f}", flush=True)
+    result = {
+        "what": vars(options),
+        "machine": platform.processor() or platform.machine(),
+        "pairs": pairs,
+        "median_ratio": statistics.median(p["ratio"] for p in pairs),
+    }
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

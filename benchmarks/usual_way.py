@@ -1,0 +1,119 @@
+"""The usual way, in its best idiomatic form: what this project is compared with.
+
+Ray Tune with OptunaSearch and ASHA off, MLflowLoggerCallback, torchvision data with ToTensor in
+a DataLoader, one trial per core, one thread each. It trains the same models on the same images for
+the same epochs and logs the same number of metrics.
+
+    python -m benchmarks.usual_way --kind mlp_vae --trials 48 --epochs 2 --images 5000 --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+BATCH = 128
+
+
+def load(data_dir: str, train: bool, images: int) -> Any:
+    """Torchvision's Fashion-MNIST over raw files, as everybody loads it."""
+    from torch.utils.data import Subset
+    from torchvision import datasets, transforms
+
+    whole = datasets.FashionMNIST(data_dir, train=train, transform=transforms.ToTensor())
+    return Subset(whole, range(images))
+
+
+def trial(config: dict[str, Any]) -> None:
+    """One configuration: a plain PyTorch loop that reports each epoch."""
+    import torch
+    from ray import tune
+    from torch.nn.functional import binary_cross_entropy
+    from torch.utils.data import DataLoader
+
+    from vae_trainables.config import TrialConfig
+    from vae_trainables.models import build
+
+    torch.set_num_threads(1)
+    model = build(TrialConfig(kind=config["kind"], latent_dim=config["latent_dim"]))
+    optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
+    train = DataLoader(load(config["data"], True, config["images"]), BATCH, shuffle=True)
+    val = DataLoader(load(config["data"], False, config["val_images"]), BATCH)
+
+    def losses(x: Any) -> tuple[Any, Any, Any]:
+        noisy = (x + 0.45 * torch.randn_like(x)).clamp(0, 1)
+        out = model(noisy, torch.randn(len(x), model.noise_dim))
+        image = torch.sigmoid(out.logits)
+        recon = binary_cross_entropy(image, x, reduction="sum") / len(x)
+        return recon, out.kl.sum(1).mean(), (image - x).square().mean()
+
+    for _ in range(config["epochs"]):
+        model.train()
+        for x, _labels in train:
+            recon, kl, _mse = losses(x)
+            optimizer.zero_grad()
+            (recon + config["beta"] * kl).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            sums = torch.zeros(3)
+            for x, _labels in val:
+                sums += torch.stack(losses(x)) * len(x)
+        recon, kl, mse = (sums / config["val_images"]).tolist()
+        tune.report({"recon": recon, "kl": kl, "mse": mse, "neg_elbo": recon + kl})
+
+
+def main() -> None:
+    """Run the study and print its seconds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kind", default="mlp_vae")
+    parser.add_argument("--trials", type=int, default=48)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--val-images", type=int, default=5_000)
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--data", required=True, help="folder with FashionMNIST/raw")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search.optuna import OptunaSearch
+
+    ray.init(num_gpus=options.gpus or None, include_dashboard=False, log_to_driver=False)
+    space = {
+        "lr": tune.loguniform(1e-4, 5e-3),
+        "beta": tune.loguniform(0.01, 4),
+        "latent_dim": tune.choice([8, 16, 32]),
+        "kind": options.kind,
+        "epochs": options.epochs,
+        "images": options.images,
+        "val_images": options.val_images,
+        "data": os.path.abspath(options.data),
+    }
+    uri = f"sqlite:///{options.out.absolute()}/mlflow.db"
+    tune.Tuner(
+        tune.with_resources(trial, {"cpu": 1, "gpu": 1 if options.gpus else 0}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric="mse",
+            mode="min",
+            search_alg=OptunaSearch(),
+            num_samples=options.trials,
+            max_concurrent_trials=options.gpus or os.cpu_count(),
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(options.out.absolute()),
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="usual")],
+            verbose=0,
+        ),
+    ).fit()
+    print(f"seconds {time.perf_counter() - started:.2f}")
+
+
+if __name__ == "__main__":
+    main()
