@@ -1,8 +1,8 @@
 """Cohorts and the lean single trial against an eager loop over resident data; cost against K.
 
-    python -m benchmarks.cohort_speed --model mlp --slots 1,2,4
-    python -m benchmarks.cohort_speed --model conv --device cuda --slots 1,2,4,8,16,32,64,128 \\
-        --convolution grouped,im2col --json conv.json
+    python -m benchmarks.cohort_speed --model mlp --slots 1 2 4
+    python -m benchmarks.cohort_speed --model conv --device cuda --slots 1 2 4 8 16 32 64 128 \\
+        --convolution grouped im2col --json conv.json
 
 `eager` is what a careful user writes: the data on the device as float, torch's default Adam,
 sigmoid and cross-entropy, no wait per step. `lean` is this project's single trial. `cohort-K` is K
@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from benchmarks import measuring
 from vae_trainables import models
 from vae_trainables.cohort import Assignment, Cohort, Ways
+from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation import as_float
 from vae_trainables.streams import Streams
@@ -80,8 +82,10 @@ class Fused:
 def main() -> None:
     """Measure and publish."""
     parser = measuring.parser(__doc__)
-    parser.add_argument("--slots", default="1,2,4", help="numbers of slots, with commas")
-    parser.add_argument("--convolution", default="grouped", help="grouped, im2col or both")
+    parser.add_argument("--slots", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument(
+        "--convolution", nargs="+", choices=get_args(Convolution), default=["grouped"]
+    )
     parser.add_argument("--val-images", type=int, default=1_000)
     parser.add_argument("--no-capture", action="store_true", help="steps without a CUDA graph")
     parser.add_argument(
@@ -99,7 +103,7 @@ def main() -> None:
         eager = Eager(config, data, device)
         lean = Trial(config, data, device=device)
         lean.streams = Streams(config.seed, device, "generator")  # the faster one without a graph
-        contestants = {
+        contestants: dict[str, Callable[[], float]] = {
             "eager": partial(measuring.seconds, eager.epoch, device),
             "lean": lambda: lean.run_epoch()["time/epoch_s"],
             **{name: one.epoch for name, one in fused.items()},
@@ -112,7 +116,7 @@ def cohorts(
     options: argparse.Namespace, config: TrialConfig, data: TrialData, device: torch.device
 ) -> dict[str, Cohort]:
     """All that were asked for, by name."""
-    ways = options.convolution.split(",") if options.model == "conv" else ["grouped"]
+    ways: list[Convolution] = options.convolution if options.model == "conv" else ["grouped"]
     found = {}
     for way in ways:
         chosen = Ways(
@@ -120,7 +124,7 @@ def cohorts(
             compiled=options.compiled,
             capture=False if options.no_capture else None,
         )
-        for slots in map(int, options.slots.split(",")):
+        for slots in options.slots:
             name = f"cohort-{slots}" + (f"-{way}" if options.model == "conv" else "")
             found[name] = Cohort(config, data, slots=slots, device=device, ways=chosen)
     return found
