@@ -108,6 +108,24 @@ def test_wiener_reaches_the_best_linear_denoiser_of_its_rank(rank: int | None) -
     assert found == pytest.approx(best, rel=0.02)
 
 
+def test_wiener_of_low_rank_is_the_best_where_noise_spoils_the_main_directions() -> None:
+    """Against the truncated singular values of the regression on whitened noisy pixels."""
+    uneven = torch.linspace(0.01, 0.2, SIDE).expand(SIDE, SIDE)  # more to the right
+    clean = gaussian_images(20_000, seed=1)
+    spoilt = (clean + uneven * torch.randn(clean.shape, generator=seeded(2))).clamp(0, 1)
+    training = Training(as_uint8(clean), spoilt)
+    found = training.moments
+    values, directions = np.linalg.eigh(found.noisy.numpy())
+    whitening = directions / np.sqrt(values) @ directions.T
+    left, singular, right = np.linalg.svd(found.cross.numpy() @ whitening)
+    best = (left[:, :4] * singular[:4]) @ right[:4] @ whitening
+    centred = spoilt[:500].flatten(1).double() - found.noisy_mean
+    expected = (centred @ torch.from_numpy(best).T + found.clean_mean).clamp(0, 1)
+    denoised = baselines.wiener(training, 4).denoise(spoilt[:500]).flatten(1).double()
+    torch.testing.assert_close(denoised, expected, rtol=0, atol=5e-3)
+    assert float((denoised - expected).square().mean().sqrt()) < 5e-4
+
+
 def test_wiener_beats_every_other_linear_denoiser() -> None:
     clean, noisy = gaussian_test()
     training = gaussian_training()

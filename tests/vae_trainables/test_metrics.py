@@ -299,6 +299,8 @@ def test_importance_weighted_nll_of_every_posterior_averages_to_the_elbo(kind: M
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = models.build(config).eval()
+        for parameter in model.parameters():  # away from the start, where every prior is standard
+            parameter.data += 0.2 * torch.randn_like(parameter)
     likelihood = likelihoods.build(config)
     images, labels = pictures(1, 1, 16, 16).repeat(2000, 1, 1, 1), torch.zeros(2000).long()
     found = metrics.importance_weighted_nll(
