@@ -15,6 +15,8 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from vae_trainables import losses, models
 from vae_trainables.config import ModelConfig, ModelKind, TrialConfig
 from vae_trainables.models.hierarchical import HierarchicalAutoencoder
+from vae_trainables.models.residual import ResidualBlock
+from vae_trainables.models.sizes import scaled
 
 KINDS: tuple[ModelKind, ...] = typing.get_args(ModelKind)
 PLAIN = tuple(kind for kind in KINDS if kind.endswith("_ae"))
@@ -237,6 +239,28 @@ def test_gradient_reaches_every_parameter(kind: ModelKind) -> None:
 
 
 @all_kinds
+def test_the_gradient_is_that_of_the_whole_computation(kind: ModelKind) -> None:
+    """Along a random direction in weight space, against a difference: no path is cut off."""
+    model, config = build(kind).double(), TrialConfig(kind=kind)
+    x, eps = images().double(), noise(model).double()
+    weights = list(model.parameters())
+    direction = [1e-6 * torch.randn_like(weight) for weight in weights]
+
+    def loss() -> Tensor:
+        return losses.objective(model(x, eps, LABELS), x, LABELS, config, 1.0).loss
+
+    gradients = torch.autograd.grad(loss(), weights)
+    expected = sum((2 * g * d).sum().item() for g, d in zip(gradients, direction, strict=True))
+    with torch.no_grad():
+        ends = []
+        for sign in (1, -2):
+            for weight, step in zip(weights, direction, strict=True):
+                weight += sign * step
+            ends.append(loss().item())
+    assert ends[0] - ends[1] == pytest.approx(expected, rel=1e-3)
+
+
+@all_kinds
 def test_the_seed_decides_the_weights(kind: ModelKind) -> None:
     first, again, other = (build(kind, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -291,10 +315,22 @@ def test_width_multiplies_the_capacity(kind: ModelKind) -> None:
     assert parameters(build(kind, width=2.0)) == parameters(build(kind, **doubled))
 
 
+def test_scaled_sizes_are_rounded_and_never_zero() -> None:
+    assert scaled((1, 3, 7, 400), 0.4) == (1, 1, 3, 160)
+
+
+def test_a_residual_block_adds_to_its_input() -> None:
+    block = ResidualBlock(6)
+    nn.init.zeros_(block.residual[-1].weight)
+    nn.init.zeros_(block.residual[-1].bias)
+    x = torch.randn(2, 6, 5, 5)
+    assert torch.equal(block(x), x)
+
+
 @pytest.mark.parametrize("kind", ["res_conv_vae", "hier_conv_vae"])
 def test_blocks_deepen_every_stage_of_the_residual_kinds(kind: ModelKind) -> None:
     counts = [
-        sum(type(m).__name__ == "ResidualBlock" for m in build(kind, blocks=blocks).modules())
+        sum(isinstance(m, ResidualBlock) for m in build(kind, blocks=blocks).modules())
         for blocks in (1, 2, 3)
     ]
     assert counts == [6, 12, 18]
