@@ -136,7 +136,7 @@ def _fit(
         for chosen in order[: steps * batch].view(steps, batch):
             loss = functional.cross_entropy(net(images[chosen]), labels[chosen])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
 
