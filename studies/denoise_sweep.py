@@ -55,6 +55,7 @@ STUDY = StudyDefinition(
         "elbo": Objective("val/neg_elbo", "minimize"),
     },
     prune_on=Objective("val/mse", "minimize"),
+    companions=(REFERENCE.model_copy(update={"supcon_gamma": 30.0}),),  # a weight that is felt
 )
 
 if __name__ == "__main__":
