@@ -99,8 +99,8 @@ def feature_net(
 def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> TrainedNet:
     """Train a classifier on nine tenths of `split`, measure it on the last tenth.
 
-    Adam with one rise and fall of the learning rate (Smith & Topin 2019). About 25 s on one CPU
-    thread for 55,000 images. Same seed and threads, same weights; the caller's random state stays
+    Adam with one rise and fall of the learning rate (Smith & Topin 2019). Under a minute of one
+    CPU thread for 55,000 images. Same seed and threads, same weights; the caller's random state stays
     as it was.
 
     Raises:
