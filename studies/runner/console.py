@@ -5,18 +5,23 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections import Counter
 
 from rich.console import Console as RichConsole
 from rich.live import Live
-from rich.table import Table
 
-from studies.runner.ledger import FAILURES, Ledger, LedgerTrial
+from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
 from studies.runner.preflight import shown
-
-LINE_EVERY_S = 15.0
-REFRESH_S = 0.5
+from studies.tracker.progress import (
+    LINE_EVERY_S,
+    REFRESH_S,
+    UNKNOWN,
+    Asked,
+    Progress,
+    TrialProgress,
+    as_line,
+    as_table,
+)
 
 
 class Console:
@@ -30,6 +35,8 @@ class Console:
         self._began = time.monotonic()
         self._next = 0.0
         self._epochs_before = 0
+        self._hours = 0.0
+        self._counted = self._began
 
     def say(self, text: str) -> None:
         """A line of its own."""
@@ -39,7 +46,7 @@ class Console:
         """Begin to show the progress of a phase."""
         self.ledger = ledger
         self._epochs_before = _epochs(ledger)
-        self._began = time.monotonic()
+        self._began = self._counted = time.monotonic()
         if self.out.is_terminal:
             self.live = Live(console=self.out, auto_refresh=False, transient=True)
             self.live.start()
@@ -47,14 +54,17 @@ class Console:
     def tick(self) -> None:
         """Called often; shows something new now and then."""
         now = time.monotonic()
-        if self.ledger is None or now < self._next:
+        if self.ledger is None:
+            return
+        self._count_hours(self.ledger, now)
+        if now < self._next:
             return
         if self.live is not None:
             self._next = now + REFRESH_S
-            self.live.update(self._table(self.ledger), refresh=True)
+            self.live.update(as_table(self.plan.name, self._facts(self.ledger)), refresh=True)
         else:
             self._next = now + LINE_EVERY_S
-            self.say(", ".join(f"{k} {v}" for k, v in self._facts(self.ledger).items()))
+            self.say(as_line(self._facts(self.ledger)))
 
     def stop_watching(self) -> None:
         """End the live view; what it showed last stays as a line."""
@@ -62,36 +72,37 @@ class Console:
             self.live.stop()
             self.live = None
         if self.ledger is not None:
-            self.say(", ".join(f"{k} {v}" for k, v in self._facts(self.ledger).items()))
+            self.say(as_line(self._facts(self.ledger)))
 
-    def _table(self, ledger: Ledger) -> Table:
-        table = Table(title=self.plan.name, show_header=False, title_justify="left")
-        for name, value in self._facts(ledger).items():
-            table.add_row(name, value)
-        return table
+    def _count_hours(self, ledger: Ledger, now: float) -> None:
+        """CPUs count while a trial holds them, GPUs while any trial runs: trials share them."""
+        running = sum(trial.status == "running" for trial in ledger.open.values())
+        settings = self.plan.settings
+        held = settings.gpus * bool(running) if settings.gpus else running * settings.threads
+        self._hours += held * (now - self._counted) / 3600
+        self._counted = now
 
     def _facts(self, ledger: Ledger) -> dict[str, str]:
-        trials = ledger.trials.values()
-        count = Counter("failed" if t.status in FAILURES else t.status for t in trials)
         elapsed = time.monotonic() - self._began
-        rate = (_epochs(ledger) - self._epochs_before) / max(elapsed, 1e-9)
-        metric = self.plan.objectives[0].metric
         best, reference = best_and_reference(self.plan, ledger)
-        facts = {
-            "finished": str(count["finished"]),
-            "running": str(count["running"]),
-            "pruned": str(count["pruned"]),
-            "failed": str(count["failed"]),
-            f"best {metric}": _value(best),
-            "reference": _value(reference),
-            "epochs/s": f"{rate:.2f}",
-            "elapsed": _duration(elapsed),
-        }
-        left = (self.plan.settings.trials or 0) - ledger.suggested + count["running"]
-        ended = sum(count[s] for s in ("finished", "pruned", "failed"))
-        if ended and left > 0:
-            facts["left about"] = _duration(elapsed / ended * left)
-        return facts
+        settings = self.plan.settings
+        progress = Progress(
+            trials=[
+                TrialProgress(t.phase, t.status, len(t.reports), t.extra_seed)
+                for t in ledger.trials.values()
+            ],
+            asked=Asked.of(
+                vars(settings), self.plan.reference.epochs, 1 + len(self.plan.companions)
+            ),
+            metric=self.plan.objectives[0].metric,
+            best=_first_value(best),
+            reference=_first_value(reference),
+            epochs_per_s=(_epochs(ledger) - self._epochs_before) / max(elapsed, 1e-9),
+            elapsed_s=elapsed,
+            hours=self._hours,
+            device="GPU" if settings.gpus else "CPU",
+        )
+        return progress.facts()
 
     def farewell(self, outcome: str, uri: str, undelivered: str, ledger: Ledger) -> None:
         """How it ended, and the commands that go on from here."""
@@ -105,7 +116,13 @@ class Console:
         target = shlex.quote(shown(uri))
         report = f"python -m analysis.report --study {name} --tracking-uri {target} --out report"
         self.say(f"report:     {report}")
+        if best is not None:
+            self.say(
+                f"publish:    python -m analysis.publish --study {name} --tracking-uri {target}"
+            )
         self.say(f"MLflow:     mlflow ui --backend-store-uri {target}")
+        journal = shlex.quote(str(ledger.folder / "ledger.journal"))
+        self.say(f"Optuna:     optuna-dashboard {journal}")
         if undelivered:
             self.say(f"tracker:    {undelivered}")
         if outcome != "finished":
@@ -132,11 +149,10 @@ def _epochs(ledger: Ledger) -> int:
     return sum(len(trial.reports) for trial in ledger.trials.values())
 
 
+def _first_value(trial: LedgerTrial | None) -> float | None:
+    return trial.values[0] if trial is not None and trial.values else None
+
+
 def _value(trial: LedgerTrial | None) -> str:
-    return f"{trial.values[0]:.5g}" if trial is not None and trial.values else "–"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    value = _first_value(trial)
+    return UNKNOWN if value is None else f"{value:.5g}"

@@ -1,0 +1,163 @@
+"""Denoise a person's own images with a published model.
+
+python -m analysis.denoise photo.png --model models:/NAME@champion --out clean
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from analysis import own_images
+from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
+from analysis.model_address import ModelAddress, open_denoiser
+from analysis.own_images import RULES, SUFFIXES, Floats, Invert, OwnImageError, Prepared
+from analysis.tracker import TrackerError
+
+if TYPE_CHECKING:
+    from vae_trainables.inference import Denoiser
+
+OVERVIEW = "overview.png"
+OVERVIEW_IMAGES = 16
+ENLARGED = 4  # times, in the overview
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A file that was denoised; `clean` as the model gave it, inverted where it was for it."""
+
+    source: Prepared
+    clean: Floats
+    target: Path
+
+
+def find(inputs: Sequence[Path], out: Path) -> tuple[list[Path], int]:
+    """The files to read, folders opened (not their folders), and how many other files they hold.
+
+    Raises OwnImageError for an input that is not there, a folder without images, or one that is
+    also the output.
+    """
+    files: list[Path] = []
+    others = 0
+    for path in inputs:
+        if not path.exists():
+            raise OwnImageError(f"there is no file or folder {path}")
+        if not path.is_dir():
+            files.append(path)
+            continue
+        if path.resolve() == out.resolve():
+            raise OwnImageError(f"{path} is also --out; write to another folder")
+        here = sorted(each for each in path.iterdir() if each.is_file())
+        wanted = [each for each in here if each.suffix.lower() in {*SUFFIXES, ".npy"}]
+        if not wanted:
+            raise OwnImageError(f"{path}: a folder without images ({', '.join(sorted(SUFFIXES))})")
+        files += wanted
+        others += len(here) - len(wanted)
+    return files, others
+
+
+def targets(files: Iterable[Path], out: Path) -> dict[Path, Path]:
+    """Where each file's result goes: `NAME-clean.png` or `.npy`, no two the same."""
+    found: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for path in files:
+        ending = ".npy" if path.suffix.lower() == ".npy" else ".png"
+        stem = name = f"{path.stem}-clean"
+        number = 2
+        while name + ending in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name + ending)
+        found[path] = out / (name + ending)
+    return found
+
+
+def denoise(
+    files: Sequence[Path], out: Path, denoiser: Denoiser, invert: Invert = "no"
+) -> Iterator[Done | OwnImageError]:
+    """Denoise file by file; yields what was written, or why a file was refused."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path, target in targets(files, out).items():
+        try:
+            source = own_images.read(path, size=denoiser.config.image_size, invert=invert)
+        except OwnImageError as error:
+            yield error
+            continue
+        clean = denoiser.denoise(source.images)
+        result = np.where(source.inverted[:, None, None], 1 - clean, clean)
+        if source.is_array:
+            np.save(target, result.reshape(source.shape))
+        else:
+            _save(result[0], target)
+        yield Done(source, clean, target)
+
+
+def _save(image: Floats, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray((image * 255).round().astype(np.uint8)).save(path)
+
+
+def overview(done: Sequence[Done]) -> Floats:
+    """The first images, above as the model saw them, below clean; `(2 size, N size)` enlarged."""
+    seen = np.concatenate([each.source.images for each in done])[:OVERVIEW_IMAGES]
+    clean = np.concatenate([each.clean for each in done])[:OVERVIEW_IMAGES]
+    rows = np.concatenate([np.concatenate(list(seen), 1), np.concatenate(list(clean), 1)])
+    return rows.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=f"Denoise your own images, of any size, with a published model.\n\n{RULES}")
+def main(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Pictures, .npy arrays, or folders.")
+    ],
+    model: ModelAddress,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results.", rich_help_panel=WHERE)
+    ] = Path("clean"),
+    invert: Annotated[
+        Invert,
+        typer.Option(
+            help="Swap dark and bright for the model; auto: where the border is mostly bright."
+        ),
+    ] = "no",
+    tracking_uri: TrackingUri = None,
+    debug: Debug = False,
+) -> None:
+    """See `app.command` for the help text."""
+    quiet_libraries()
+    with one_line_errors(TrackerError, OwnImageError, OSError, debug=debug):
+        files, others = find(inputs, out)
+        denoiser = open_denoiser(model, tracking_uri)
+        if denoiser.config.channels != 1:
+            raise OwnImageError(f"{model} takes colour images; this command prepares grey ones")
+        done = [each for each in _told(denoise(files, out, denoiser, invert)) if each]
+        if others:
+            typer.echo(f"left out: {others} files that are no images")
+        if done:
+            _save(overview(done), out / OVERVIEW)
+            typer.echo(f"to look at: {out / OVERVIEW}")
+    if len(done) < len(files):
+        raise typer.Exit(1 if done else 2)
+
+
+def _told(results: Iterable[Done | OwnImageError]) -> Iterator[Done | None]:
+    """Pass the results on, None for a refusal, saying each."""
+    for each in results:
+        if isinstance(each, OwnImageError):
+            typer.echo(f"refused: {each}", err=True)
+            yield None
+        else:
+            typer.echo(f"{each.source.path}: {', '.join(each.source.steps)} -> {each.target}")
+            yield each
+
+
+if __name__ == "__main__":
+    app()

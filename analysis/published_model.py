@@ -1,0 +1,62 @@
+"""The file that MLflow runs to load a published model; `analysis.publish` puts it into the model.
+
+It runs wherever the model is used: there it finds `vae_trainables` beside it, and nothing else of
+this project.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+
+from vae_trainables.inference import Denoiser, ImagesError
+
+
+class PublishedModel(PythonModel):  # type: ignore[misc]
+    """The winner of a study behind MLflow's interface."""
+
+    denoiser: Denoiser
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights that lie in the model."""
+        files = context.artifacts
+        self.denoiser = Denoiser.load(Path(files["weights"]), Path(files["config"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,  # a hint that MLflow knows
+        params: dict[str, Any] | None = None,
+    ) -> NDArray[Any]:
+        """Clean images of the given shape, or codes `(N, D)` with `params={"what": "encode"}`.
+
+        Takes float arrays in [0, 1] or uint8, `(N, H, W)` or `(N, C, H, W)`. Raises MlflowException
+        (HTTP 400) for anything else.
+        """
+        what = (params or {}).get("what", "denoise")
+        actions = {"denoise": self.denoise, "encode": self.encode}
+        if what not in actions:
+            raise MlflowException.invalid_parameter_value(
+                f"params 'what' is {what!r}: it must be one of {', '.join(actions)}"
+            )
+        try:
+            return actions[what](model_input)
+        except ImagesError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def denoise(self, images: Any) -> NDArray[Any]:
+        """Clean images in [0, 1] of the given shape."""
+        return self.denoiser.denoise(images)
+
+    def encode(self, images: Any) -> NDArray[Any]:
+        """Codes `(N, D)`: the latent mean."""
+        return self.denoiser.encode(images)
+
+
+set_model(PublishedModel())

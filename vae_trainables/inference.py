@@ -1,0 +1,107 @@
+"""A trained model in use: arrays of images in, clean images or codes out, numpy on both sides.
+
+A published model carries this package with it, so nothing here knows a data set or a tracker.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vae_trainables import checkpoint, evaluation, likelihoods, models
+from vae_trainables.checkpoint import CheckpointError
+from vae_trainables.config import TrialConfig
+from vae_trainables.likelihoods import Likelihood
+from vae_trainables.models import Autoencoder
+
+Floats = NDArray[np.float32]
+ROUNDING = 1e-6  # how far outside [0, 1] a float may lie that was computed to be inside
+
+
+class ImagesError(ValueError):
+    """Images that the model cannot take; the message names what was given and what is wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Denoiser:
+    """A model with its likelihood, on the CPU, ready to be used by several threads."""
+
+    config: TrialConfig
+    model: Autoencoder
+    likelihood: Likelihood
+
+    @classmethod
+    def load(cls, weights: Path, config: Path | None = None) -> Denoiser:
+        """From `weights.safetensors`, and `config.json` in place of the configuration inside it.
+
+        Raises CheckpointError if either is damaged, or if they do not belong together.
+        """
+        tensors, meta = checkpoint.read_tensors(weights)
+        prefix = "model/"
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
+            found = TrialConfig.model_validate(given)
+            model = models.build(found)
+            model.load_state_dict(state)
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
+        return cls(found, model.eval(), likelihoods.build(found))
+
+    def denoise(self, images: Any) -> Floats:
+        """Clean images in [0, 1], shaped as given, decoded from the latent mean.
+
+        Takes `(N, H, W)` (one channel) or `(N, C, H, W)`: floats in [0, 1], or uint8.
+        Raises ImagesError for anything else.
+        """
+        array = np.asarray(images)
+        found = evaluation.denoise(self.model, self.likelihood, self.as_batch(array))
+        return found.numpy().reshape(array.shape)
+
+    @torch.inference_mode()
+    def encode(self, images: Any) -> Floats:
+        """Codes: the latent mean `(N, D)` of images as `denoise` takes them."""
+        parts = self.as_batch(np.asarray(images)).split(evaluation.BATCH)
+        return torch.cat([self.model.encode(part)[0] for part in parts]).numpy()
+
+    def as_batch(self, images: NDArray[Any]) -> Tensor:
+        """Images as the model wants them: float32 `(N, C, H, W)` in [0, 1]."""
+        shape = self._batch_shape(images.shape)
+        return torch.from_numpy(_as_floats(images)).reshape(shape)
+
+    def _batch_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        channels, size = self.config.channels, self.config.image_size
+        image = (channels, size, size)
+        if given[1:] == image or (channels == 1 and given[1:] == image[1:]):
+            return (given[0], *image)
+        short = f"(N, {size}, {size}) or " if channels == 1 else ""
+        raise ImagesError(
+            f"expected images of shape {short}(N, {channels}, {size}, {size}), got {given}"
+        )
+
+
+def _as_floats(images: NDArray[Any]) -> Floats:
+    # Both are copies, since torch wants memory that it may write to.
+    if images.dtype == np.uint8:
+        return evaluation.as_float(torch.from_numpy(np.array(images))).numpy()
+    try:
+        floats = np.array(images, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ImagesError(f"expected an array of numbers, got one that is not ({error})") from error
+    if not floats.size:
+        return floats
+    low, high = float(floats.min()), float(floats.max())
+    if low >= -ROUNDING and high <= 1 + ROUNDING:  # false for NaN too
+        return floats.clip(0, 1)
+    raise ImagesError(
+        f"expected values in [0, 1] (or uint8), got {images.dtype} from {low:g} to {high:g}: "
+        "scale or clip them first"
+    )
