@@ -100,8 +100,8 @@ def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> T
     """Train a classifier on nine tenths of `split`, measure it on the last tenth.
 
     Adam with one rise and fall of the learning rate (Smith & Topin 2019). Under a minute of one
-    CPU thread for 55,000 images. Same seed and threads, same weights; the caller's random state stays
-    as it was.
+    CPU thread for 55,000 images. Same seed and threads, same weights; the caller's random state
+    stays as it was.
 
     Raises:
         ValueError: fewer than 10 images.
