@@ -41,9 +41,8 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
         try:
             data = load_data(plan)
             with cluster.connected(settings):
-                cluster.check(
-                    settings, uri
-                )  # nothing is written before
+                stop.listen()
+                cluster.check(settings, uri)  # nothing is written before
                 if settings.dry_run:
                     console.say("dry run: everything is in place, nothing was started")
                     return 0
@@ -189,6 +188,7 @@ class Run:
             tags=publication.trial_tags(plan),
             backlog=[t for t in ledger.open.values() if t.phase == phase],
             watch=watch,
+            say=self.console.say,
         )
 
     def _interrupt(self, desk: Desk, reason: str) -> None:

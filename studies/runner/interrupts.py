@@ -30,7 +30,13 @@ class StopRequest:
         if self.signal:
             raise StudyStopped(REASONS[self.signal])
 
+    def listen(self) -> None:
+        """Take the signals, also from Ray: its own handler of SIGTERM aborts the process."""
+        for number in EXIT_CODES:
+            signal.signal(number, self._handle)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        signal.alarm(0)  # Ray's handler, if it still stood, has set the time of our death
         again, self.signal = self.signal is not None, signal.Signals(number)
         if self.at_once and not again:
             self.check()
@@ -40,7 +46,8 @@ class StopRequest:
 def listening() -> Iterator[StopRequest]:
     """Handle the signals until the end of the block."""
     request = StopRequest()
-    before = {number: signal.signal(number, request._handle) for number in EXIT_CODES}
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    request.listen()
     try:
         yield request
     finally:
