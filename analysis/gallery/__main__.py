@@ -1,0 +1,85 @@
+"""`python -m analysis.gallery RUN_ID --out DIR`: every figure of the reference systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.classes import Language
+from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
+
+WHAT = "What to draw"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    run_id: Annotated[
+        str, typer.Argument(help="A trial's MLflow run id, or its first digits.", metavar="RUN_ID")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the files.", rich_help_panel=WHERE)],
+    labels: Annotated[
+        Language, typer.Option(help="Language of class names and titles.", rich_help_panel=WHAT)
+    ] = "tr",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Parts, with commas: denoising (R2's twenty files), losses, comparison, "
+            "reconstruction, latent, downstream, generation, interpolation; default: all that fit.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    pair: Annotated[
+        str | None,
+        typer.Option(
+            help="Two test images to walk between, such as 892,7739.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the IDX files; default: the study's.", rich_help_panel=WHERE
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Draw every figure and table of the reference systems for one trial's stored checkpoint."""
+    # Imported late: with --help nobody waits for torch.
+    from analysis.gallery import parts
+    from analysis.gallery.output import Output
+    from analysis.gallery.subject import GalleryError, open_subject
+    from analysis.tracker import TrackerError
+    from analysis.trained import WeightsError
+    from vae_trainables.datasets import DataError
+
+    quiet_libraries()
+    bad_input = (GalleryError, TrackerError, WeightsError, DataError, OSError)
+    with one_line_errors(*bad_input, debug=debug):
+        wanted = None if only is None else parts.named(only)
+        subject = open_subject(
+            run_id,
+            tracking_uri=tracking_uri,
+            data_dir=data_dir,
+            language=labels,
+            pair=None if pair is None else _indices(pair),
+        )
+        written = Output(out)
+        parts.draw(subject, written, wanted)
+    typer.echo(f"gallery: {len(written.files)} files in {out}")
+
+
+def _indices(text: str) -> tuple[int, int]:
+    from analysis.gallery.subject import GalleryError
+
+    found = text.split(",")
+    if len(found) != 2 or not all(each.strip().isdigit() for each in found):
+        raise GalleryError(f"--pair is {text!r}; give two indices such as 892,7739")
+    return int(found[0]), int(found[1])
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m analysis.gallery")

@@ -1,0 +1,172 @@
+"""R4: samples from the prior, and what each latent dimension does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from analysis.gallery import drawing
+from analysis.gallery.drawing import Strip
+from analysis.gallery.output import Output
+from analysis.gallery.subject import Subject
+from analysis.gallery.wording import say
+from analysis.tables import Column, Table
+from vae_trainables import metrics
+from vae_trainables.evaluation import BATCH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float32]
+
+SAMPLES, PER_ROW = 50, 10
+SEED = 0
+QUANTILES = (0.001, 0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99, 0.999)
+BASES = 5  # draws of the prior beside its middle in a sheet
+OVERVIEW = 64  # dimensions at most in the sheet of all
+ACTIVE_VARIANCE = 0.01  # of a dimension's mean over the data: Burda et al. 2016
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A latent dimension: mean KL in nats per image, variance of its mean over the test images."""
+
+    number: int
+    kl: float
+    variance: float
+
+    @property
+    def active(self) -> bool:
+        """Whether the data moves it."""
+        return self.variance >= ACTIVE_VARIANCE
+
+
+def samples(subject: Subject, count: int) -> Floats:
+    """`count` images from the prior with a fixed seed, none left out.
+
+    A model conditioned on the class gets the classes in turn.
+    """
+    return subject.prior(_draws(subject, count), _classes(subject, count))
+
+
+def draw_samples(subject: Subject, count: int, columns: int) -> Figure:
+    """Them in a grid."""
+    return drawing.tiles(say("generated", subject.language), samples(subject, count), columns)
+
+
+def _draws(subject: Subject, count: int) -> Floats:
+    """Standard normal `(count, D)`."""
+    rng = np.random.default_rng(SEED)
+    shape = (count, subject.trained.model.noise_dim)
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _classes(subject: Subject, count: int) -> list[int] | None:
+    config = subject.config
+    if config.kind != "cond_conv_vae":
+        return None
+    return [place % config.num_classes for place in range(count)]
+
+
+@torch.inference_mode()
+def dimensions(subject: Subject) -> list[Dimension]:
+    """All latent dimensions, the one with the largest KL first; ties by number."""
+    outputs = [subject.trained.model(part) for part in subject.noisy.split(BATCH)]
+    kl = metrics.kl_per_dimension(torch.cat([each.kl for each in outputs])).tolist()
+    means = torch.cat([each.z_mean for each in outputs]).double()
+    variance = means.var(0, unbiased=False).tolist()
+    found = [Dimension(i, kl[i], variance[i]) for i in range(len(kl))]
+    return sorted(found, key=lambda each: (-each.kl, each.number))
+
+
+def traversal(subject: Subject, dimension: int, base: Floats) -> Floats:
+    """Images `(Q, C, H, W)`: `base` `(D,)` with one dimension at each of `QUANTILES` of the prior.
+
+    In a model of several levels the base and the quantiles are of its noise, not of z.
+    """
+    eps = np.repeat(base[None], len(QUANTILES), axis=0)
+    eps[:, dimension] = norm.ppf(QUANTILES)
+    return subject.prior(eps, _first_class(subject, len(eps)))
+
+
+def _first_class(subject: Subject, count: int) -> list[int] | None:
+    return None if _classes(subject, 1) is None else [0] * count
+
+
+def draw_sheet(subject: Subject, dimension: Dimension, rank: int, count: int) -> Figure:
+    """One dimension, from the middle of the prior and from draws of it."""
+    language = subject.language
+    draws = _draws(subject, BASES)
+    labels = [say("draw", language, number=number + 1) for number in range(BASES)]
+    bases = [(say("median", language), np.zeros_like(draws[0])), *zip(labels, draws, strict=True)]
+    strips = [
+        Strip(label, traversal(subject, dimension.number, base), muted=not dimension.active)
+        for label, base in bases
+    ]
+    title = say(
+        "traversal", language, dimension=dimension.number, rank=rank, count=count, kl=dimension.kl
+    )
+    if not dimension.active:
+        title += f" ({say('inactive', language)})"
+    return drawing.sheet(title, strips, _headings())
+
+
+def _headings() -> list[str]:
+    return [f"{100 * quantile:g} %" for quantile in QUANTILES]
+
+
+def draw_overview(subject: Subject, found: list[Dimension]) -> Figure:
+    """A row per dimension, the largest KL on top; at most `OVERVIEW` of them."""
+    middle = np.zeros(subject.trained.model.noise_dim, np.float32)
+    inactive = f"\n{say('inactive', subject.language)}"
+    strips = [
+        Strip(
+            f"z{each.number}: KL {each.kl:.2f}" + ("" if each.active else inactive),
+            traversal(subject, each.number, middle),
+            muted=not each.active,
+        )
+        for each in found[:OVERVIEW]
+    ]
+    return drawing.sheet(say("traversals", subject.language), strips, _headings())
+
+
+def dimensions_table(subject: Subject, found: list[Dimension]) -> Table:
+    """Every dimension with its KL and whether it is active."""
+    rows = [
+        {
+            "rank": rank,
+            "dimension": each.number,
+            "kl": each.kl,
+            "variance": each.variance,
+            "active": "yes" if each.active else "no",
+        }
+        for rank, each in enumerate(found, start=1)
+    ]
+    columns = (
+        Column("rank", "rank", spec="d"),
+        Column("dimension", "dimension", spec="d"),
+        Column("kl", "KL", "nats/image", spec=".4f"),
+        Column("variance", "variance of the mean", spec=".4f"),
+        Column("active", "active"),
+    )
+    note = f"On test images. Active: variance of the mean at least {ACTIVE_VARIANCE}."
+    return Table(columns, pd.DataFrame(rows), f"Latent dimensions: {subject.title}", note)
+
+
+def draw(subject: Subject, out: Output) -> None:
+    """`samples_50.png`, `traversals.png`, `traversals.*` and `traversals/RANK_dimN.png`."""
+    out.figure(f"samples_{SAMPLES}.png", draw_samples(subject, SAMPLES, PER_ROW))
+    found = dimensions(subject)
+    out.table("traversals", dimensions_table(subject, found))
+    out.figure("traversals.png", draw_overview(subject, found))
+    digits = len(str(len(found)))
+    ranked = list(enumerate(found, start=1))
+    for rank, each in out.track(ranked, "traversals"):
+        name = f"traversals/{rank:0{digits}d}_dim{each.number}.png"
+        out.figure(name, draw_sheet(subject, each, rank, len(found)))

@@ -1,0 +1,275 @@
+"""The trial that a gallery is about: found by its run id, with its model, history and images.
+
+Test images come from where the study took its data, and are refused if they are others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis import runs, trained
+from analysis.classes import Language, class_name
+from analysis.tracker import Record, Tracker
+from analysis.trained import TrainedModel
+from studies.tracker import names
+from vae_trainables import datasets, evaluation, metrics
+from vae_trainables.config import TrialConfig
+from vae_trainables.datasets import Split
+
+History = Mapping[str, Mapping[int, float]]  # value by metric and epoch
+
+HISTORY = (
+    *(f"train/{term}" for term in ("loss", "recon", "kl", "supcon")),
+    *(f"val/{term}" for term in ("neg_elbo", "recon", "kl", "supcon")),
+    "beta",
+    "lr",
+)
+ID_LENGTH = 32  # hex digits of an MLflow run id
+SHORTEST_ID = 6
+
+
+class GalleryError(Exception):
+    """A gallery that was asked for in a way that cannot be; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Means over images: `mse` per pixel, `psnr` in dB, `ssim`."""
+
+    mse: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One trial, ready to be shown.
+
+    Attributes:
+        record: the trial's run.
+        siblings: the other trials of its study.
+        history: metrics by epoch, 1-based.
+        trained: its model.
+        data_dir: the folder of its images; None for the usual places.
+        language: of the names of classes and the titles of figures.
+        pair: the two test images between which interpolation walks.
+    """
+
+    record: Record
+    siblings: tuple[Record, ...]
+    history: History
+    trained: TrainedModel
+    tracker: Tracker
+    data_dir: Path | None
+    language: Language = "tr"
+    pair: tuple[int, int] = (0, 1)
+    test: Split = field(kw_only=True)
+
+    @property
+    def config(self) -> TrialConfig:
+        """The trial's configuration."""
+        return self.trained.config
+
+    @property
+    def trial(self) -> str:
+        """The trial's key in its study."""
+        return self.trained.trial
+
+    @property
+    def title(self) -> str:
+        """Trial, study and seed, for a caption."""
+        study = self.record.tags.get(names.STUDY, "")
+        return f"{study} {self.trial}, seed {self.config.seed}"
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Epochs that were reported."""
+        return tuple(sorted({epoch for values in self.history.values() for epoch in values}))
+
+    @property
+    def denoises(self) -> bool:
+        """Whether the trial learned or was judged on noisy images."""
+        config = self.config
+        return bool(config.noise_factor or config.noise_factor_max or config.eval_noise_factor)
+
+    @cached_property
+    def train(self) -> Split:
+        """The images that the trial learned from."""
+        found = datasets.load(self.config.dataset, "train", self.data_dir)
+        return found.take(self.config.train_size)
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """Test images, float `(N, C, H, W)`."""
+        return evaluation.as_float(self.test.images)
+
+    @cached_property
+    def noisy(self) -> Tensor:
+        """The same with the fixed evaluation noise; the very same at factor 0."""
+        kind, factor = self.config.eval_noise_kind, self.config.eval_noise_factor
+        return evaluation.evaluation_noise(self.clean, kind, factor)
+
+    @cached_property
+    def restored(self) -> Tensor:
+        """Reconstructions of `noisy` from the latent mean."""
+        return evaluation.denoise(self.trained.model, self.trained.likelihood, self.noisy)
+
+    @cached_property
+    def codes(self) -> NDArray[np.float32]:
+        """z_mean `(N, D)` of the clean test images."""
+        return self.trained.codes(self.test.images.numpy())
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Classes of the test images, `(N,)`."""
+        found: NDArray[np.int64] = self.test.labels.numpy()
+        return found
+
+    def class_name(self, label: int) -> str:
+        """A class's name in the gallery's language."""
+        return class_name(self.config.dataset, label, self.language)
+
+    def prior(
+        self, eps: NDArray[np.float32], labels: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Images `(N, C, H, W)` decoded from draws `eps` `(N, D)` of the prior.
+
+        `labels` matter to a model that is conditioned on the class only.
+        """
+        classes = None if labels is None else torch.tensor(labels)
+        with torch.inference_mode():
+            logits = self.trained.model.sample(torch.from_numpy(eps), classes)
+            images: NDArray[np.float32] = self.trained.likelihood.mean(logits).numpy()
+        return images
+
+
+def quality(images: Tensor, clean: Tensor) -> Quality:
+    """Of images against the clean ones, `(N, C, H, W)` twice."""
+    measures = (metrics.mse, metrics.psnr, metrics.ssim)
+    return Quality(*(float(measure(images, clean).double().mean()) for measure in measures))
+
+
+def open_subject(
+    run_id: str,
+    *,
+    tracking_uri: str | None = None,
+    data_dir: Path | None = None,
+    language: Language = "tr",
+    pair: tuple[int, int] | None = None,
+) -> Subject:
+    """The trial of an MLflow run, by its id or the first digits of it.
+
+    Raises TrackerError, WeightsError, DataError or GalleryError, each with one line for the user.
+    """
+    tracker = Tracker(tracking_uri)
+    record, others = find(tracker, run_id)
+    model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
+    study = _Study(tracker, record.tags.get(names.PARENT))
+    folder = data_dir or study.data_dir
+    study.check_data(model.config.dataset, folder)
+    test = datasets.load(model.config.dataset, "test", folder)
+    return Subject(
+        record,
+        tuple(others),
+        history(tracker, record.run_id),
+        model,
+        tracker,
+        folder,
+        language,
+        _checked_pair(pair, len(test)),
+        test=test,
+    )
+
+
+def find(tracker: Tracker, run_id: str) -> tuple[Record, list[Record]]:
+    """The run whose id begins with `run_id`, and the other trials of its study."""
+    wanted = run_id.strip().lower()
+    if len(wanted) < SHORTEST_ID:
+        raise GalleryError(f"run id {run_id!r} is too short: give at least {SHORTEST_ID} digits")
+    found: list[tuple[Record, list[Record]]] = []
+    for study in tracker.studies():
+        records = tracker.records(study)
+        found += [(each, records) for each in records if each.run_id.startswith(wanted)]
+    if not found:
+        raise GalleryError(
+            f"there is no run {run_id!r} in {tracker.uri}; a study's trials.csv and its pages in "
+            "MLflow name the runs"
+        )
+    if len(found) > 1:
+        ids = ", ".join(record.run_id for record, _ in found[:3])
+        raise GalleryError(f"run id {run_id!r} is not unique: {ids}; give more digits")
+    record, records = found[0]
+    trials = [each for each in records if runs.is_trial(each)]
+    if not runs.is_trial(record):
+        raise GalleryError(f"run {run_id!r} is no trial but a study; {_some(trials)}")
+    return record, [each for each in trials if each is not record]
+
+
+def _some(trials: list[Record]) -> str:
+    done = [each for each in trials if each.tags.get(names.STATUS) == "finished"]
+    listed = ", ".join(f"{each.run_id} ({each.tags.get(names.TRIAL)})" for each in done[:3])
+    return f"give one of its trials: {listed}" if done else "none of its trials has finished"
+
+
+def history(tracker: Tracker, run_id: str) -> History:
+    """All values of `HISTORY` in a run."""
+    found: dict[str, dict[int, float]] = {}
+    for point in tracker.histories([run_id], HISTORY):
+        found.setdefault(point.metric, {})[point.step] = point.value
+    return found
+
+
+class _Study:
+    """What the parent run says about the data."""
+
+    def __init__(self, tracker: Tracker, run_id: str | None) -> None:
+        self.tracker, self.run_id = tracker, run_id
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.tracker.artifact(self.run_id, name) if self.run_id else None
+        found = json.loads(path.read_text("utf-8")) if path else {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Where the study took its images, if that folder is still there."""
+        given = self._json(names.STUDY_FILE).get("settings", {}).get("data_dir")
+        return Path(given) if given and Path(given).is_dir() else None
+
+    def check_data(self, dataset: str, folder: Path | None) -> None:
+        """Raise GalleryError if the images here are not those of the study."""
+        expected = self._json(names.PROVENANCE_FILE).get("data", {}).get("val")
+        found = datasets.load(dataset, "val", folder).fingerprint()
+        if expected not in (None, found):
+            where = f"in {folder}" if folder else "found here"
+            raise GalleryError(
+                f"the {dataset} images {where} are not those of the run (fingerprint {found}, not "
+                f"{expected}): name its folder with --data-dir"
+            )
+
+
+TALK_PAIR = (892, 7739)  # the two test images of the reference's talk, of 10,000
+TALK_COUNT = 10_000
+
+
+def _checked_pair(pair: tuple[int, int] | None, count: int) -> tuple[int, int]:
+    """`pair`, or the talk's; in a smaller test set the images as far along as those."""
+    if pair is None:
+        if count >= TALK_COUNT:
+            return TALK_PAIR
+        return TALK_PAIR[0] * count // TALK_COUNT, TALK_PAIR[1] * count // TALK_COUNT
+    if not all(0 <= index < count for index in pair):
+        raise GalleryError(
+            f"--pair is {pair[0]},{pair[1]}; the {count} test images have indices 0 to {count - 1}"
+        )
+    return pair
