@@ -17,6 +17,7 @@ METRICS = {
     "val/mse, val/psnr, val/ssim": "denoising by the latent mean; per pixel, dB, 1",
     "val/recon, val/kl, val/neg_elbo": "one fixed latent sample, unweighted; nats per image",
     "val/active_units": "latent dimensions whose mean varies by at least 0.01 (Burda et al. 2016)",
+    "val/supcon": "where SupCon is trained with: on codes of noisy images, batches of 256; nats",
     "val/probe": "accuracy of a logistic probe on codes, if asked for",
     "val/frechet": "Fréchet distance of prior samples in classifier features, if asked for",
     "train/loss, train/recon, train/kl, train/supcon": "means over an epoch's batches; nats",
