@@ -250,7 +250,8 @@ def _records_by_sql(store: SqlAlchemyStore, experiment_id: str) -> list[Record]:
         def rows(table: Table, *columns: str) -> Iterator[Any]:
             chosen = (table.c.run_uuid, *(table.c[name] for name in columns))
             joined = select(*chosen).join(runs, table.c.run_uuid == runs.c.run_uuid).where(ours)
-            return iter(connection.execute(joined))
+            # A run may have begun since the first SELECT: it waits for the next reading.
+            return (row for row in connection.execute(joined) if row[0] in records)
 
         for run_id, key, value in rows(models.SqlParam.__table__, "key", "value"):
             records[run_id].params[key] = value

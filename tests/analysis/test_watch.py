@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pandas as pd
 import pytest
 from rich.console import Console
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from analysis import runs
@@ -154,12 +155,12 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Delivery]]:
     delivery = Delivery(f"sqlite:///{tmp_path}/mlflow.db", "canlı izleme", tmp_path.as_uri())
     clock = iter(range(1_000, 10**9, 1_000))
 
-    def tell(event: str, key: str = "", **fields: Any) -> Delivery:
-        if event == "run":
+    def tell(what: str, key: str = "", **fields: Any) -> Delivery:
+        if what == "run":
             role = names.ROLE_TRIAL if key else names.ROLE_STUDY
             tags = {names.ROLE: role, names.STATUS: "running"} | fields.pop("tags", {})
             fields = {"name": key or "study", "params": {}, "tags": tags} | fields
-        delivery.deliver([{"event": event, "key": key, "time": next(clock), **fields}])
+        delivery.deliver([{"event": what, "key": key, "time": next(clock), **fields}])
         return delivery
 
     tell("run")
@@ -227,6 +228,26 @@ def test_a_tracker_that_stops_answering_is_said_and_waited_for(
     watch(watcher, Console(file=shown))
     assert "tracker the tracker x cannot be read" in shown.getvalue()
     assert "the study is finished" in shown.getvalue()
+
+
+@pytest.mark.slow
+def test_a_run_that_begins_during_a_reading_is_seen_at_the_next(
+    live: Callable[..., Delivery], tmp_path: Path
+) -> None:
+    watcher = Watcher("canlı izleme", f"sqlite:///{tmp_path}/mlflow.db")
+    store = watcher.tracker._sql_store
+    assert store is not None
+
+    waiting = ["0000"]
+
+    def begin(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM params" in statement and waiting:
+            live("run", waiting.pop())
+
+    event.listen(store.engine, "before_cursor_execute", begin)
+    assert len(watcher.read().progress.trials) == 0
+    assert len(watcher.read().progress.trials) == 1
+    event.remove(store.engine, "before_cursor_execute", begin)
 
 
 @pytest.mark.slow
