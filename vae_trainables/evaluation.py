@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,36 +70,46 @@ class Evaluator:
         split = self._split("test").take(ROBUSTNESS_IMAGES)
         clean = as_float(split.images.to(self.device))
         likelihood = likelihoods.build(config)
+        labels = self._condition(config, "test")
         rows = []
         for kind in ROBUSTNESS_KINDS:
             for factor in ROBUSTNESS_FACTORS:
                 noisy = evaluation_noise(clean, kind, factor)
-                denoised = denoise(model, likelihood, noisy)
+                denoised = denoise(model, likelihood, noisy, labels)
                 rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
         return rows
 
     @torch.inference_mode()
     def _measure(self, model: nn.Module, config: TrialConfig, split: str) -> dict[str, float]:
-        """Denoising by the latent mean; the ELBO by one fixed sample of the latent."""
+        """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
+
+        A class-conditional model is given the true classes: its figures are those of p(x | y).
+        """
         model.eval()
-        likelihood = likelihoods.build(config)
         clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
+        labels = self._condition(config, split)
         eps = None
         if config.variational:
             streams = Streams(EVALUATION_SEED, self.device)
             eps = streams.normal("latent", 0, (len(clean), model.noise_dim))  # type: ignore[arg-type]
+        likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
         sums: dict[str, Tensor] = {}
         codes = []
-        for start in range(0, len(clean), BATCH):
-            part = slice(start, start + BATCH)
+        for part in _parts(len(clean)):
             per_image, z_mean = measure_batch(
-                model, likelihood, clean[part], noisy[part], None if eps is None else eps[part]
+                _given(model, labels, part), likelihood, clean[part], noisy[part], _of(eps, part)
             )
             codes.append(z_mean)
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
         found = {name: float(value) / len(clean) for name, value in sums.items()}
         return found | self.code_figures(torch.cat(codes), config, split)
+
+    def _condition(self, config: TrialConfig, split: str) -> Tensor | None:
+        """The classes that a conditional model is told, `(N,)`; None for the other kinds."""
+        if config.kind != "cond_conv_vae":
+            return None
+        return self._split(split).labels.to(self.device)
 
     def code_figures(self, z_mean: Tensor, config: TrialConfig, split: str) -> dict[str, float]:
         """What the codes `(N, D)` of a split's noisy images are worth, in their order.
@@ -186,10 +197,16 @@ def evaluation_noise(
 
 
 @torch.inference_mode()
-def denoise(model: nn.Module, likelihood: likelihoods.Likelihood, noisy: Tensor) -> Tensor:
-    """Reconstruction from the latent mean, `(N, C, H, W)` in [0, 1]."""
+def denoise(
+    model: nn.Module,
+    likelihood: likelihoods.Likelihood,
+    noisy: Tensor,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Reconstruction from the latent mean, `(N, C, H, W)` in [0, 1]; `labels` as a condition."""
     model.eval()
-    return torch.cat([likelihood.mean(model(part).logits) for part in noisy.split(BATCH)])
+    outputs = (_given(model, labels, part)(noisy[part]) for part in _parts(len(noisy)))
+    return torch.cat([likelihood.mean(output.logits) for output in outputs])
 
 
 @torch.inference_mode()
@@ -215,6 +232,38 @@ def measure_batch(
     image = likelihood.mean(at_mean.logits)
     found = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
     return found | _per_image(image, clean), at_mean.z_mean
+
+
+def _settled(
+    likelihood: likelihoods.Likelihood,
+    config: TrialConfig,
+    model: nn.Module,
+    clean: Tensor,
+    noisy: Tensor,
+    eps: Tensor | None,
+    labels: Tensor | None,
+) -> likelihoods.Likelihood:
+    """The σ-VAE's variance from the whole split, so that no figure depends on the batch size."""
+    if config.likelihood != "sigma":
+        return likelihood
+    total = 0.0
+    for part in _parts(len(clean)):
+        output = _given(model, labels, part)(noisy[part], _of(eps, part))
+        total += float(metrics.mse(likelihood.mean(output.logits), clean[part]).double().sum())
+    return likelihood.settled(total / len(clean))
+
+
+def _given(model: nn.Module, labels: Tensor | None, part: slice) -> Callable[..., ModelOutput]:
+    """The model on a part of a split, told its classes if there are any."""
+    return model if labels is None else functools.partial(model, labels=labels[part])
+
+
+def _of(values: Tensor | None, part: slice) -> Tensor | None:
+    return None if values is None else values[part]
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, start + BATCH) for start in range(0, count, BATCH))
 
 
 def _per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
