@@ -263,7 +263,8 @@ def _of(values: Tensor | None, part: slice) -> Tensor | None:
 
 
 def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, start + BATCH) for start in range(0, count, BATCH))
+    """At least one part: of no images it is empty, as `Tensor.split` has it."""
+    return (slice(start, start + BATCH) for start in range(0, max(count, 1), BATCH))
 
 
 def _per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
