@@ -101,8 +101,7 @@ def main() -> None:
             for name, cohort in cohorts(options, config, data, device).items()
         }
         eager = Eager(config, data, device)
-        lean = Trial(config, data, device=device)
-        lean.streams = Streams(config.seed, device, "generator")  # the faster one without a graph
+        lean = lean_trial(config, data, device)
         contestants: dict[str, Callable[[], float]] = {
             "eager": partial(measuring.seconds, eager.epoch, device),
             "lean": lambda: lean.run_epoch()["time/epoch_s"],
@@ -110,6 +109,13 @@ def main() -> None:
         }
         times = measuring.interleaved(contestants, options.rounds)
     publish(options, times, fused)
+
+
+def lean_trial(config: TrialConfig, data: TrialData, device: torch.device) -> Trial:
+    """A single trial with torch's own generator, the faster one without a graph."""
+    trial = Trial(config, data, device=device)
+    trial.streams = Streams(config.seed, device, "generator")
+    return trial
 
 
 def cohorts(
@@ -121,7 +127,7 @@ def cohorts(
     for way in ways:
         chosen = Ways(
             convolution=way,
-            compiled=options.compiled,
+            compiled=False if options.no_compile else None,
             capture=False if options.no_capture else None,
         )
         for slots in options.slots:

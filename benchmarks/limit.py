@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import measuring
-from benchmarks.cohort_speed import Fused
+from benchmarks.cohort_speed import Fused, lean_trial
 from vae_trainables import losses
 from vae_trainables.cohort import Cohort
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import Trial, build_model
+from vae_trainables.train import build_model
 
 BYTES_PER_WEIGHT = 10 * 4
 BYTES_PER_ACTIVATION = 5 * 4
@@ -119,7 +119,7 @@ def measured(
     """The best training time per model and epoch of the lean trial and of cohorts."""
     data = measuring.made_up_data(options.images, 100)
     with tempfile.TemporaryDirectory() as scratch:
-        lean = Trial(config, data, device=device)
+        lean = lean_trial(config, data, device)
         contestants = {"lean": lambda: lean.run_epoch()["time/epoch_s"]}
         for slots in options.slots:
             cohort = Cohort(config, data, slots=slots, device=device)

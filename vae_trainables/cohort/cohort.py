@@ -132,14 +132,14 @@ class Cohort:
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
         if self.ways.backend == "counter":
-            compiled = self.ways.compiled
+            compiled = bool(self.ways.compiled)
             return CounterRandomness(self.config, self.key.terms, vectors, compiled=compiled)
         return KeyedRandomness(vectors.latent_mask)
 
     def _adam(self, bank: Bank) -> StackedAdam:
         decoupled = self.config.optimizer == "adamw"
         if self.ways.adam == "flat":
-            return FlatAdam(bank, decoupled=decoupled, compiled=self.ways.compiled)
+            return FlatAdam(bank, decoupled=decoupled, compiled=bool(self.ways.compiled))
         return PerSlotAdam(bank, decoupled=decoupled)
 
     def _check_size(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,8 +27,9 @@ class Ways:
     """Of random numbers, the trials' own included; "counter" on a GPU."""
     capture: bool | None = None
     """The step as a CUDA graph: on a GPU, unless the noise looks at values (poisson)."""
-    compiled: bool = False
-    """Random numbers and flat Adam by torch.compile, one kernel each; compiles for seconds."""
+    compiled: bool | None = None
+    """Random numbers and flat Adam by torch.compile, one kernel each in place of some 150: on a
+    GPU, if a C compiler is there for Triton. Compiles for seconds."""
 
     def settled(self, device: torch.device, config: TrialConfig, terms: frozenset[str]) -> Ways:
         """With every choice made; ValueError for choices that exclude each other."""
@@ -36,6 +39,7 @@ class Ways:
             self,
             adam=self.adam or ("flat" if on_gpu else "per_slot"),
             backend=self.backend or default_backend(device),
+            compiled=on_gpu and _c_compiler() if self.compiled is None else self.compiled,
             capture=on_gpu and not looks if self.capture is None else self.capture,
         )
         if settled.capture and not (on_gpu and settled.backend == "counter"):
@@ -48,3 +52,8 @@ class Ways:
         if settled.capture and looks:
             raise ValueError(f"{config.noise_kind} noise looks at values: it cannot be captured")
         return settled
+
+
+def _c_compiler() -> bool:
+    """Whether Triton will find one, as it looks for it."""
+    return any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang"))

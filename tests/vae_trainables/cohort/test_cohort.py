@@ -134,6 +134,12 @@ def test_every_occupied_slot_tells_one_record_and_empty_ones_none(tmp_path: Path
     assert run.cohort.run_epoch() == []
 
 
+def test_a_members_epoch_cannot_be_taken_twice(tmp_path: Path) -> None:
+    run = run_cohort({0: config(epochs=3)}, tmp_path, slots=1, epochs=1)
+    with pytest.raises(RuntimeError, match=r"call Cohort\.run_epoch"):
+        run.members[0].run_epoch()
+
+
 def test_early_stopping_vacates_the_slot(tmp_path: Path) -> None:
     chosen = config(epochs=9, lr=0.1, patience=1)
     run = run_cohort({0: chosen, 1: config(epochs=9)}, tmp_path, slots=2, epochs=6)
@@ -174,17 +180,23 @@ def test_a_foreign_checkpoint_fails_the_trial_and_leaves_the_slot(tmp_path: Path
     assert cohort.vacant == [0]
 
 
-def test_memory_running_out_in_the_common_step_is_raised(
+def test_memory_running_out_in_the_common_step_is_raised_and_its_weights_are_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_cohort({0: config()}, tmp_path, slots=1, epochs=0)
+    chosen = config(epochs=3)
+    cohort = Cohort(chosen, small_data(), slots=1, save_every_s=3600)
+    cohort.admit(0, Assignment(chosen, tmp_path))
+    cohort.run_epoch()
 
     def step() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(run.cohort, "_step", step)
+    monkeypatch.setattr(cohort, "_step", step)
     with pytest.raises(torch.OutOfMemoryError):
-        run.cohort.run_epoch()
+        cohort.run_epoch()
+    (assignment,) = cohort.disband(save=False)
+    assert assignment.told == 1
+    assert checkpoints(tmp_path) == []  # what a broken step has left is nothing to keep
 
 
 def test_disbanded_trials_go_on_elsewhere_as_if_nothing_had_happened(tmp_path: Path) -> None:
@@ -265,6 +277,16 @@ def test_impossible_sizes_are_refused(kind: str, settings: dict[str, int]) -> No
 def test_a_cpu_cannot_capture(ways: Ways) -> None:
     with pytest.raises(ValueError, match="CUDA device"):
         Cohort(config(), small_data(), slots=1, ways=ways)
+
+
+@pytest.mark.parametrize("compiler", [None, "/usr/bin/gcc"])
+def test_a_gpu_compiles_where_there_is_a_compiler(
+    compiler: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: compiler if name == "gcc" else None)
+    settled = Ways().settled(torch.device("cuda"), config(), frozenset())
+    assert settled.compiled is (compiler is not None)
+    assert Ways().settled(torch.device("cpu"), config(), frozenset()).compiled is False
 
 
 def test_a_gpu_captures_unless_the_noise_looks_at_values() -> None:

@@ -206,8 +206,6 @@ GPU_WAYS = [
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("ways", GPU_WAYS, ids=repr)
-@pytest.mark.parametrize("kind", ["mlp_vae", "mlp_ae", "conv_vae", "conv_ae"])
 class TestOnAGpu:
     """The same promises with the step captured and not; in full float32, so that 1e-5 is fair."""
 
@@ -216,6 +214,8 @@ class TestOnAGpu:
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
         monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
 
+    @pytest.mark.parametrize("ways", GPU_WAYS, ids=repr)
+    @pytest.mark.parametrize("kind", ["mlp_vae", "mlp_ae", "conv_vae", "conv_ae"])
     def test_members_have_their_solo_trials_losses(
         self, kind: str, ways: Ways, tmp_path: Path
     ) -> None:
@@ -226,6 +226,28 @@ class TestOnAGpu:
             found = comparable(run.records[slot][0].metrics)
             assert found == pytest.approx(comparable(alone), rel=1e-5)
 
+    @pytest.mark.parametrize("settings", TERMS, ids=lambda settings: "-".join(settings))
+    def test_every_term_survives_capture(self, settings: dict[str, Any], tmp_path: Path) -> None:
+        """Poisson noise, which cannot be captured, trains step by step."""
+        configs = dict(enumerate(varied(count=2, **settings)))
+        run = run_cohort(configs, tmp_path, slots=2, epochs=1, device="cuda")
+        for slot, chosen in configs.items():
+            alone = solo(chosen, epochs=1, device="cuda").history[0]["metrics"]
+            found = comparable(run.records[slot][0].metrics)
+            assert found == pytest.approx(comparable(alone), rel=1e-5)
+
+    @pytest.mark.parametrize("kind", ["res_conv_vae", "cond_conv_vae", "hier_conv_vae"])
+    def test_kinds_without_stacked_kernels_are_captured_too(
+        self, kind: str, tmp_path: Path
+    ) -> None:
+        chosen = config(kind, blocks=1, noise_factor=0.3, latent_dim=4)
+        run = run_cohort({0: chosen}, tmp_path, slots=1, epochs=1, device="cuda")
+        assert run.cohort.ways.capture
+        expected = comparable(solo(chosen, epochs=1, device="cuda").history[0]["metrics"])
+        assert comparable(run.records[0][0].metrics) == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize("ways", GPU_WAYS, ids=repr)
+    @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
     def test_slot_neighbours_refill_and_divergence_do_not_change_a_bit(
         self, kind: str, ways: Ways, tmp_path: Path
     ) -> None:
@@ -234,6 +256,7 @@ class TestOnAGpu:
         mad = mad.model_copy(update={"lr": 1e30})
         seated = {0: short, 1: mad, 2: chosen}
         run = run_cohort(seated, tmp_path / "a", slots=3, epochs=1, ways=ways, device="cuda")
+        assert run.records[1][-1].outcome == "diverged"
         run.admit(0, other)
         run.epochs(1)
         quiet = run_cohort({0: chosen}, tmp_path / "b", slots=3, epochs=2, ways=ways, device="cuda")
