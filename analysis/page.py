@@ -240,6 +240,8 @@ def _figures(block: Block) -> Iterable[tuple[str, Figure]]:
 
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """Write a figure in each of `FORMATS`, without dates, so that equal figures are equal files."""
+    from matplotlib import rc_context
+
     folder.mkdir(parents=True, exist_ok=True)
     undated: dict[str, dict[str, Any]] = {
         "png": {},
@@ -249,8 +251,9 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     paths = []
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once: else every format does it again
-    for extension in FORMATS:
-        path = folder / f"{stem}.{extension}"
-        figure.savefig(path, dpi=DOTS_PER_INCH, **undated[extension])
-        paths.append(path)
+    with rc_context({"svg.hashsalt": stem}):
+        for extension in FORMATS:
+            path = folder / f"{stem}.{extension}"
+            figure.savefig(path, dpi=DOTS_PER_INCH, **undated[extension])
+            paths.append(path)
     return paths

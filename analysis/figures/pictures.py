@@ -18,6 +18,7 @@ Pixels = NDArray[np.uint8]
 GAP = 2  # pixels between the tiles of a montage
 TEXT_PIXELS = 8  # room for a text below a picture, on paper
 INCH_PER_PIXEL = 1 / 48
+LABEL_INCHES, HEADING_INCHES = 1.5, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +124,12 @@ def draw(grid: Grid) -> Figure:
     step_y, step_x = first.height + below, first.width + GAP
     columns = max(len(row.cells) for row in grid.rows)
     canvas = np.full((step_y * len(grid.rows), step_x * columns, 3), 255, np.uint8)
-    figure = Figure(
-        figsize=(1.6 + canvas.shape[1] * INCH_PER_PIXEL, 0.5 + canvas.shape[0] * INCH_PER_PIXEL),
-        layout="constrained",
-    )
-    axes = figure.subplots()
+    left_inches = LABEL_INCHES if any(row.label for row in grid.rows) else 0.05
+    top_inches = HEADING_INCHES if grid.columns else 0.05
+    width, height = (size * INCH_PER_PIXEL for size in (canvas.shape[1], canvas.shape[0]))
+    size = (left_inches + width, top_inches + height)
+    figure = Figure(figsize=size)
+    axes = figure.add_axes((left_inches / size[0], 0, width / size[0], height / size[1]))
     for i, entry in enumerate(grid.rows):
         top = i * step_y
         axes.text(-4, top + first.height / 2, entry.label, ha="right", va="center", fontsize=8)

@@ -35,12 +35,13 @@ class Models:
 
 def load_models(results: StudyResults) -> Models:
     """Winner and reference, as far as their weights are in the tracker."""
-    wanted = {"winner": results.winner, "reference": results.reference}
     found: dict[str, TrainedModel] = {}
+    tried: set[str] = set()
     notes = []
-    for role, trial in wanted.items():
-        if trial is None or any(m.trial == trial["trial"] for m in found.values()):
+    for role, trial in (("winner", results.winner), ("reference", results.reference)):
+        if trial is None or trial["run_id"] in tried:
             continue
+        tried.add(trial["run_id"])
         try:
             found[role] = load(results.tracker, trial["run_id"], trial["trial"])
         except WeightsError as error:
@@ -138,7 +139,7 @@ def case_grids(results: StudyResults, models: Models, examples: Examples) -> lis
     chosen = {
         "best": order[:CASES],
         "median": order[middle : middle + CASES],
-        "worst": order[::-1][:CASES],
+        "worst": order[-CASES:],
     }
     indices = np.concatenate(list(chosen.values()))
     names = class_names(results, examples.labels[indices])

@@ -157,12 +157,13 @@ def _trials(study: BulkStudy) -> list[_Trial]:
     rng = np.random.default_rng(study.seed)
     kinds = rng.choice(study.kinds, size=study.trials)
     statuses = _statuses(study, rng)
+    some_finish = study.failed + study.running + study.pruned < 0.999
     trials = []
     for i in range(study.trials):
         first = i == 0
         config = REFERENCE if first else sample_config(rng, str(kinds[i]))
         config = config.model_copy(update={"epochs": study.epochs})
-        status = "finished" if first and study.pruned < 1 else statuses[i]
+        status = "finished" if first and some_finish else statuses[i]
         epochs = _epochs_run(status, study.epochs, rng)
         trials.append(_Trial(f"{i:04d}", "search", status, config, epochs, reference=first))
     return trials + _confirmations(study, trials)

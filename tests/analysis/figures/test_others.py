@@ -1,0 +1,126 @@
+"""Importance, Pareto front, confirmation, robustness, groups, interaction: data and drawing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.confirmation import confirm
+from analysis.effects import interaction
+from analysis.figures import confirmations, fronts, groups, importances, interactions, robustness
+from analysis.importance import importance
+from tests.analysis import bulk_studies
+from tests.analysis.figures import drawn
+
+
+def test_importance_would_be_drawn_upside_down() -> None:
+    results = bulk_studies.results("plain")
+    found = importance(
+        results.for_statistics(), "val/mse", "minimize", results.distributions, budget="budget"
+    )
+    figure = drawn.check(importances.plot(found))
+    assert list(figure.data[0].y) == [each.name for each in found.parameters][::-1]
+
+
+def test_importance_of_nothing_would_be_drawn() -> None:
+    results = bulk_studies.results("one")
+    found = importance(
+        results.for_statistics(), "val/mse", "minimize", results.distributions, budget="budget"
+    )
+    assert importances.known(found) is None
+
+
+def test_the_front_would_hold_a_dominated_trial() -> None:
+    results = bulk_studies.results("whole")
+    found = fronts.info(results)
+    assert found is not None
+    everyone = [*found.members, *found.others]
+    assert len(everyone) == len(results.ranked)
+    for _, mse, probe in found.members:
+        assert not any(
+            other_mse <= mse and other_probe >= probe and (other_mse, other_probe) != (mse, probe)
+            for _, other_mse, other_probe in everyone
+        )
+    drawn.check(fronts.plot(found))
+
+
+def test_the_front_would_be_shown_for_one_objective() -> None:
+    assert fronts.info(bulk_studies.results("plain")) is None
+    assert fronts.info(replace(bulk_studies.results("empty"), info={})) is None
+
+
+def test_the_front_of_a_large_study_would_draw_every_trial() -> None:
+    found = fronts.info(bulk_studies.results("whole"), limit=5)
+    assert found is not None
+    assert len(found.others) == 5
+    assert found.total > 5
+    assert f"5 of {found.total} others" in fronts.describe(found)
+
+
+def test_confirmed_scores_would_stand_beside_the_wrong_name() -> None:
+    frame = pd.DataFrame(
+        [(name, seed, base + seed / 100) for name, base in (("7", 1.0), ("ref", 2.0))
+         for seed in (1, 2, 3)],
+        columns=["configuration", "seed", "value"],
+    )  # fmt: skip
+    found = confirm(
+        frame, metric="test/mse", direction="minimize", reference="ref", search_scores={"7": 0.9}
+    )
+    scores = {"7": {1: 1.01, 2: 1.02, 3: 1.03}, "ref": {1: 2.01, 2: 2.02, 3: 2.03}}
+    forest = confirmations.info(found, scores, {"7": "trial 7"}, {"7": 0.9})
+    first, last = forest.lines
+    assert (first.label, first.searched, first.scores) == ("trial 7", 0.9, (1.01, 1.02, 1.03))
+    assert (last.label, last.searched, last.color) == ("ref", None, "--reference")
+    assert first.low < first.mean < first.high
+    drawn.check(confirmations.plot(forest))
+
+
+def test_a_robustness_band_would_mix_kinds_or_configurations() -> None:
+    rows = pd.DataFrame(
+        [(c, seed, kind, factor, 20 - factor * 10 + seed / 10 - 5 * (c == "ref"))
+         for c in ("a", "ref") for seed in (1, 2, 3)
+         for kind in ("gaussian", "salt_pepper") for factor in (0.1, 0.5)],
+        columns=["configuration", "seed", "kind", "factor", "psnr"],
+    )  # fmt: skip
+    found = robustness.info(rows, "gaussian", "psnr", order=["ref", "a"], reference="ref")
+    assert found.bands["a"].x == (0.1, 0.5)
+    np.testing.assert_allclose(found.bands["a"].mean, [19.2, 15.2])
+    np.testing.assert_allclose(found.bands["ref"].mean, [14.2, 10.2])
+    assert found.colors["ref"] == "--reference"
+    assert found.colors["a"] != "--reference"
+    drawn.check(robustness.plot(found))
+
+
+def test_a_group_would_show_another_groups_trials() -> None:
+    results = bulk_studies.results("plain")
+    half = replace(results, trials=results.trials.iloc[:30])
+    found = groups.info([("all", results), ("half", half)], limit=7)
+    whole, part = found.groups
+    assert whole.scores == tuple(results.ranked["metrics.val/mse"])
+    assert len(whole.shown) == 7
+    assert whole.shown[0][1] == min(whole.scores)
+    assert len(part.scores) < len(whole.scores)
+    assert whole.median == np.median(whole.scores)
+    drawn.check(groups.plot(found))
+
+
+def test_a_group_without_finished_trials_would_raise() -> None:
+    found = groups.info(
+        [("some", bulk_studies.results("plain")), ("none", bulk_studies.results("unfinished"))]
+    )
+    assert found.groups[1].scores == ()
+    drawn.check(groups.plot(found))
+
+
+def test_the_best_cell_would_be_named_wrongly() -> None:
+    results = bulk_studies.results("plain")
+    found = interaction(
+        results.for_statistics(), "latent_dim", "beta", "val/mse", results.distributions,
+        budget="budget",
+    )  # fmt: skip
+    text = interactions.describe(found, "minimize")
+    best = np.nanmin(np.asarray(found.means))
+    assert f"best, {best:.5f}" in text
+    drawn.check(interactions.plot(found, "minimize"))
