@@ -36,7 +36,7 @@ def one_line_errors(*expected: type[Exception], debug: bool = False) -> Iterator
     """Print an error as `error: ...` and exit: 2 for those `expected` of bad input, else 1."""
     try:
         yield
-    except (typer.Exit, KeyboardInterrupt):
+    except (typer.Exit, BrokenPipeError):  # the latter is no error: `... | head` has seen enough
         raise
     except expected as error:
         if debug:

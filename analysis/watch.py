@@ -8,7 +8,6 @@ console says. `look` gives one moment as data; `watch` goes on until the study e
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from studies.tracker.progress import (
     as_line,
     as_table,
     duration,
+    next_steps,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class Look:
 
     progress: Progress
     ended: str
+
+    def facts(self) -> dict[str, str]:
+        """What is shown; an ended study has no time left, whatever it was asked for."""
+        facts = self.progress.facts()
+        if self.ended:
+            facts.pop("left about", None)
+        return facts
 
     def news(self) -> tuple[object, ...]:
         """What changes whenever a trial does anything."""
@@ -208,11 +215,12 @@ def watch(watcher: Watcher, console: Console, *, once: bool = False) -> None:
     if not once and not last.ended:
         with _display(console, title) as show:
             last = _follow(watcher, last, show)
-    say(console, as_line(last.progress.facts()))
+    say(console, as_line(last.facts()))
     if last.ended:
         say(console, f"the study is {last.ended}")
-        for line in next_steps(watcher.results.name, watcher.tracker.uri):
-            say(console, line)
+        found = last.progress.best is not None
+        for step in next_steps(watcher.results.name, watcher.tracker.uri, winner=found):
+            say(console, step)
 
 
 def say(console: Console, text: str) -> None:
@@ -220,21 +228,11 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def next_steps(study: str, tracking_uri: str) -> list[str]:
-    """Commands that go on from a study that has ended."""
-    where = f"--study {shlex.quote(study)} --tracking-uri {shlex.quote(tracking_uri)}"
-    return [
-        f"report:     python -m analysis.report {where} --out report",
-        f"publish:    python -m analysis.publish {where}",
-        f"MLflow:     mlflow ui --backend-store-uri {shlex.quote(tracking_uri)}",
-    ]
-
-
 def _follow(watcher: Watcher, last: Look, show: Any) -> Look:
     """Read and show until the study has ended; the last look."""
     changed = time.monotonic()
     while not last.ended:
-        facts = last.progress.facts()
+        facts = last.facts()
         quiet = time.monotonic() - changed
         if quiet > QUIET_S:
             facts["no news for"] = f"{duration(quiet)}: the driver may be gone"

@@ -122,8 +122,11 @@ def _best_seed(
     run = runs.iloc[values.argmin() if results.objective.ascending else values.argmax()]
     what = "The reference" if run["reference"] else f"Trial {chosen}"
     seeds = "1 fresh seed" if len(table) == 1 else f"{len(table)} fresh seeds"
+    rank = f"the best of {table.shape[1]} configurations"
+    if table.shape[1] == 1:
+        rank = "the only configuration that was confirmed"
     why = (
-        f"{what} is the best of {table.shape[1]} configurations: "
+        f"{what} is {rank}: "
         f"{_scored(results, table[chosen].mean())} on average over {seeds}. Of its {len(runs)} "
         f"confirmation runs this one has the best validation score."
     )

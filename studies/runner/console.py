@@ -21,6 +21,7 @@ from studies.tracker.progress import (
     TrialProgress,
     as_line,
     as_table,
+    next_steps,
 )
 
 
@@ -112,15 +113,8 @@ class Console:
             self.say(f"best trial: {best.key} with {metric} {_value(best)}")
         if reference is not None:
             self.say(f"reference:  {reference.key} with {metric} {_value(reference)}")
-        name, storage = shlex.quote(self.plan.name), shlex.quote(str(self.plan.settings.storage))
-        target = shlex.quote(shown(uri))
-        report = f"python -m analysis.report --study {name} --tracking-uri {target} --out report"
-        self.say(f"report:     {report}")
-        if best is not None:
-            self.say(
-                f"publish:    python -m analysis.publish --study {name} --tracking-uri {target}"
-            )
-        self.say(f"MLflow:     mlflow ui --backend-store-uri {target}")
+        for step in next_steps(self.plan.name, shown(uri), winner=best is not None):
+            self.say(step)
         journal = shlex.quote(str(ledger.folder / "ledger.journal"))
         self.say(f"Optuna:     optuna-dashboard {journal}")
         if undelivered:
@@ -129,6 +123,7 @@ class Console:
             again = shlex.join(
                 ["python", "-m", f"studies.{self.plan.definition.kind}", *_resumed()]
             )
+            storage = shlex.quote(str(self.plan.settings.storage))
             self.say(f"stopped:    {outcome}; everything until here is kept in {storage}")
             self.say(f"resume:     {again}")
 

@@ -5,6 +5,7 @@ The runner knows them from its ledger, `python -m analysis.watch` from the track
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,18 @@ def as_table(title: str, facts: Mapping[str, str]) -> Table:
     for name, value in facts.items():
         table.add_row(name, value)
     return table
+
+
+def next_steps(study: str, tracking_uri: str, *, winner: bool) -> list[str]:
+    """Commands that go on from a study; `tracking_uri` without secrets, `winner`: there is one."""
+    target = shlex.quote(tracking_uri)
+    where = f"--study {shlex.quote(study)} --tracking-uri {target}"
+    steps = [f"report:     python -m analysis.report {where} --out report"]
+    if winner:
+        steps.append(f"publish:    python -m analysis.publish {where}")
+    served = tracking_uri.startswith("http")
+    opened = f"open {tracking_uri}" if served else f"mlflow ui --backend-store-uri {target}"
+    return [*steps, f"MLflow:     {opened}"]
 
 
 def duration(seconds: float) -> str:

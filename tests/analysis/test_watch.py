@@ -126,6 +126,8 @@ def test_an_ended_study_says_how_and_no_longer_gets_older(
     found = look(study(trial("0000", "finished", 4, 8), status=status, reason=reason), NOW)
     assert found.ended == said
     assert found.progress.elapsed_s == 5 * 3600
+    assert "left about" in found.progress.facts()  # three of four trials never ran
+    assert "left about" not in found.facts()
     assert found.progress.epochs_per_s == pytest.approx(10 / (5 * 3600))
 
 

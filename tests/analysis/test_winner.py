@@ -98,6 +98,11 @@ def test_the_reference_may_win() -> None:
     assert found.why.startswith("The reference is the best")
 
 
+def test_the_only_confirmed_configuration_is_not_called_the_best_of_one() -> None:
+    found = choose(study(*SEARCH, *confirmed("0002", [0.2, 0.3], 0)))
+    assert found.why.startswith("Trial 0002 is the only configuration that was confirmed")
+
+
 def test_larger_is_better_where_the_study_says_so() -> None:
     first, second = confirmed("0001", [0.4, 0.5], 0), confirmed("0002", [0.2, 0.3], 2)
     found = choose(study(*SEARCH, *first, *second, direction="maximize"))

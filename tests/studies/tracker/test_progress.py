@@ -12,6 +12,7 @@ from studies.tracker.progress import (
     as_table,
     duration,
     epochs_left,
+    next_steps,
 )
 
 
@@ -88,6 +89,18 @@ def test_what_was_asked_follows_from_the_flags() -> None:
     assert Asked.of(flags | {"confirm_only": True}, 10) == Asked(0, 10, 2, 20)
     assert Asked.of(flags | {"reference": True}, 10, references=2) == Asked(0, 10, 1, 4)
     assert Asked.of({}, 10) == Asked(0, 10)
+
+
+def test_the_next_steps_can_be_pasted_into_a_shell() -> None:
+    where = "--study 'ışık 1' --tracking-uri sqlite:///runs/mlflow.db"
+    assert next_steps("ışık 1", "sqlite:///runs/mlflow.db", winner=True) == [
+        f"report:     python -m analysis.report {where} --out report",
+        f"publish:    python -m analysis.publish {where}",
+        "MLflow:     mlflow ui --backend-store-uri sqlite:///runs/mlflow.db",
+    ]
+    served = next_steps("s", "http://host:5000", winner=False)
+    assert served[-1] == "MLflow:     open http://host:5000"
+    assert not any("publish" in step for step in served)
 
 
 @pytest.mark.parametrize(
