@@ -68,8 +68,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     return tensors, json.loads(text)
 
 
-def load_newest(folder: Path) -> tuple[dict[str, Tensor], Any, list[str]] | None:
-    """The newest whole checkpoint in `folder` and complaints about damaged newer ones.
+def load_newest(folder: Path) -> tuple[tuple[dict[str, Tensor], Any] | None, list[str]]:
+    """Tensors and meta of the newest whole checkpoint in `folder`; complaints about newer ones.
 
     None if there is no whole one: the trial then starts from its first epoch.
     """
@@ -80,8 +80,8 @@ def load_newest(folder: Path) -> tuple[dict[str, Tensor], Any, list[str]] | None
         except CheckpointError as error:
             complaints.append(str(error))
         else:
-            return tensors, meta, complaints
-    return None
+            return (tensors, meta), complaints
+    return None, complaints
 
 
 def discard(folder: Path) -> None:

@@ -104,8 +104,8 @@ class Session:
         except Exception as error:
             if is_out_of_memory(error):
                 return self._end("out_of_memory", f"{type(error).__name__}: {_first_line(error)}")
-            self._keep_traceback()
-            return self._end("failed", f"{type(error).__name__}: {_first_line(error)}")
+            trouble = self._keep_traceback()
+            return self._end("failed", f"{type(error).__name__}: {_first_line(error)}{trouble}")
 
     def _next(self) -> Record:
         trial = self._open()
@@ -151,9 +151,15 @@ class Session:
         self.trial = None
         return Record(epoch, outcome, reason)
 
-    def _keep_traceback(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ERROR).write_text(traceback.format_exc())
+    def _keep_traceback(self) -> str:
+        """Write it down; what the reason says where even that fails, on a full disk."""
+        text = traceback.format_exc()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ERROR).write_text(text)
+        except OSError as error:
+            return f" (no traceback kept: {error.strerror})"
+        return ""
 
 
 def is_out_of_memory(error: Exception) -> bool:

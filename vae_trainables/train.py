@@ -194,12 +194,10 @@ class Trial:
 
     def resume(self, folder: Path) -> list[str]:
         """Continue from the newest whole checkpoint in `folder`; complaints about others."""
-        found = checkpoint.load_newest(folder)
-        if found is None:
-            return []
-        tensors, meta, complaints = found
-        self.load_state(tensors, meta)
-        return complaints
+        found, complaints = checkpoint.load_newest(folder)
+        if found is not None:
+            self.load_state(*found)
+        return [f"{complaint}; went on from epoch {self.epoch}" for complaint in complaints]
 
 
 def build_model(config: TrialConfig) -> Autoencoder:

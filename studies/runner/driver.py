@@ -14,14 +14,14 @@ from studies.runner.desk import Desk, Limits, StudyStopped
 from studies.runner.errors import InputError
 from studies.runner.interrupts import StopRequest, listening
 from studies.runner.journal import LedgerError
-from studies.runner.ledger import Ledger, Phase, study_folder
+from studies.runner.ledger import ENDED, Ledger, Phase, study_folder
 from studies.runner.planning import Plan
 from studies.runner.settings import Settings
 from studies.runner.trainable import TrialTrainable, pack
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
-from vae_trainables import datasets, features
+from vae_trainables import checkpoint, datasets, features
 from vae_trainables.train import TrialData
 
 GPU_SLOTS = 16  # until `auto` measures
@@ -98,6 +98,7 @@ class Run:
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
             tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
+            self._repair(tracker)
             publication.publish(tracker, self.plan, self.data, self.folder)
             for phase in phases(self.plan.settings):
                 self._phase(phase, tracker)
@@ -190,6 +191,14 @@ class Run:
             watch=watch,
             say=self.console.say,
         )
+
+    def _repair(self, tracker: Tracker) -> None:
+        """What a driver that was killed could not do: tell of its end, remove checkpoints."""
+        for trial in self.ledger.trials.values():
+            if trial.status in ENDED:
+                checkpoint.discard(self.folder / "trials" / trial.key)
+            elif trial.attempt:
+                tracker.ended(trial.key, "interrupted", trial.reason)
 
     def _interrupt(self, desk: Desk, reason: str) -> None:
         """Note down what was under way; where that fails, the next start finds it out."""

@@ -34,6 +34,7 @@ Status = Literal[
 ]
 Phase = Literal["search", "confirm", "reference"]
 CREATED = "vae-studies:created"
+DRIVER_KILLED = "the driver was killed"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the ledger's own words are for the user
 
@@ -302,6 +303,9 @@ class Ledger:
         if frozen.state.is_finished():
             return
         trial.values = None
+        if trial.status == "running":
+            trial.reason = DRIVER_KILLED
+            self._attr(trial, "reason", trial.reason)
         if trial.status != "planned":
             trial.status = "interrupted"
             self._move(trial)

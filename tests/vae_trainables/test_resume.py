@@ -9,6 +9,7 @@ import torch
 
 from vae_trainables.config import ModelKind, TrialConfig
 from vae_trainables.datasets import Split
+from vae_trainables.session import Session
 from vae_trainables.train import Trial, TrialData
 
 
@@ -36,3 +37,38 @@ def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize(("damaged", "went_on"), [([3], 2), ([2, 3], 0)])
+def test_a_damaged_checkpoint_is_named_and_an_older_one_used(
+    damaged: list[int], went_on: int, tmp_path: Path
+) -> None:
+    data = TrialData(random_split(128, 0), random_split(32, 1))
+    config = TrialConfig(kind="mlp_vae", hidden=(8,), latent_dim=2, batch_size=64, epochs=5)
+    first, second = Trial(config, data), Trial(config, data)
+    for _ in range(3):
+        first.run_epoch()
+        first.save(tmp_path)
+    for epoch in damaged:
+        path = tmp_path / f"epoch-{epoch:04d}.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.write_bytes(content)
+    complaints = second.resume(tmp_path)
+    assert second.epoch == went_on
+    assert len(complaints) == len(damaged)
+    for epoch, complaint in zip(sorted(damaged, reverse=True), complaints, strict=True):
+        assert f"epoch-{epoch:04d}" in complaint
+        assert f"went on from epoch {went_on}" in complaint
+
+
+def test_a_trial_that_cannot_write_its_checkpoint_fails_with_the_reason(tmp_path: Path) -> None:
+    """Not even the traceback can be kept there: the record must come all the same."""
+    blocked = tmp_path / "trial"
+    blocked.write_text("a file where the folder should be")
+    data = TrialData(random_split(64, 0), random_split(32, 1))
+    config = TrialConfig(kind="mlp_vae", hidden=(8,), latent_dim=2, batch_size=64, epochs=2)
+    record = Session(config, data, blocked, open_test=False).next_record()
+    assert record.outcome == "failed"
+    assert "File exists" in record.reason
+    assert "no traceback kept" in record.reason
