@@ -39,6 +39,9 @@ test: data  ## all tests
 test-fast: data  ## the tests that take seconds
 	@$(BIN)/python -m pytest -m "not slow"
 
+crash-test: data  ## kill everything that can be killed, at length
+	@VAE_STUDIES_CRASH=full $(BIN)/python -m pytest tests/crash
+
 lint: $(STAMP)  ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
