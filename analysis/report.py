@@ -214,8 +214,17 @@ def main(
             rich_help_panel="Where from, where to",
         ),
     ] = Path("report"),
+    attach: Annotated[
+        bool,
+        typer.Option(
+            "--attach",
+            help="Also store the page with the study in MLflow.",
+            rich_help_panel="Where from, where to",
+        ),
+    ] = False,
     debug: Annotated[
-        bool, typer.Option(help="Show the traceback of an error.", rich_help_panel="Help")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Help"),
     ] = False,
 ) -> None:
     """A page, tables and figures on one study or several, from the MLflow tracker alone."""
@@ -225,6 +234,8 @@ def main(
         options = Options(_embeddings(embedding or ["pca"]), group_by)
         studies = study or _only_study(tracking_uri)
         path = build(studies, out, tracking_uri=tracking_uri, options=options)
+        if attach:
+            attach_page(studies, path, tracking_uri=tracking_uri)
     except (TrackerError, ReportError, OSError) as error:
         if debug:
             raise
@@ -237,6 +248,17 @@ def main(
         typer.echo(f"error: {name}: {one_line(error)} (--debug shows where)", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"report: {path}")
+
+
+def attach_page(studies: Sequence[str], path: Path, *, tracking_uri: str | None = None) -> None:
+    """Store the page as `report/index.html` of each study's parent run, if it has one."""
+    from analysis import runs
+
+    tracker = Tracker(tracking_uri)
+    for name in studies:
+        parents = [record for record in tracker.records(name) if runs.is_study(record)]
+        for parent in parents[-1:]:
+            tracker.attach(parent.run_id, path, "report")
 
 
 def _embeddings(given: Sequence[str]) -> tuple[EmbeddingMethod, ...]:

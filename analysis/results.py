@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from analysis import runs
 from analysis.quantities import Direction
@@ -223,13 +224,37 @@ def collect(study: str, tracker: Tracker) -> StudyResults:
         trials=trials,
         tracker=tracker,
         parent=parents[-1] if parents else None,
-        info=reader.json(names.STUDY_FILE, {}),
+        info=reader.study(),
         provenance=reader.json(names.PROVENANCE_FILE, {}),
-        baselines=tuple(reader.json(names.BASELINES_FILE, [])),
+        baselines=reader.baselines(),
         examples=reader.examples(),
         foreign_runs=len(records) - len(trials) - len(parents),
         notes=(*notes, *reader.notes),
     )
+
+
+class _Goal(BaseModel):
+    metric: str
+    direction: Direction
+
+
+class _StudyFile(BaseModel):
+    """What of study.json a report relies on; whatever else it holds is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    title: str = ""
+    objectives: list[_Goal] = []
+    distributions: dict[str, str] = {}
+    reference: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    command: str = ""
+
+    @field_validator("distributions")
+    @classmethod
+    def _readable(cls, given: dict[str, str]) -> dict[str, str]:
+        dimensions(given)  # raises ValueError for what is no distribution
+        return given
 
 
 class _Artifacts:
@@ -263,6 +288,26 @@ class _Artifacts:
             self.notes.append(f"{name} should hold a {type(default).__name__}")
             return default
         return found
+
+    def study(self) -> dict[str, Any]:
+        """study.json, or nothing of it where it is not what a study writes."""
+        found: dict[str, Any] = self.json(names.STUDY_FILE, {})
+        try:
+            _StudyFile.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            self.notes.append(f"{names.STUDY_FILE} cannot be used: {where}: {first['msg']}")
+            return {}
+        return found
+
+    def baselines(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of baselines.json."""
+        rows: list[Any] = self.json(names.BASELINES_FILE, [])
+        usable = tuple(row for row in rows if isinstance(row, Mapping))
+        if len(usable) < len(rows):
+            self.notes.append(f"{names.BASELINES_FILE} holds entries that are no rows")
+        return usable
 
     def examples(self) -> Examples | None:
         """The images of examples.npz."""

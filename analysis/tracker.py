@@ -29,7 +29,10 @@ DEFAULT_URI = "sqlite:///runs/mlflow.db"
 PAGE = 1_000  # runs per request of MLflow's search
 CHUNK = 500  # run ids per SQL statement; sqlite allows 32,766 variables
 
-_USER_INFO = re.compile(r"(?<=://)[^\s/@'\"]*(?:@[^\s/@'\"]*)*@")
+# In http an unencoded "/" ends the address's user part; databases take it as part of a password.
+_USER_INFO = re.compile(
+    r"""(https?://)[^\s/'"]*@|(?<!http)(?<!https)(://)(?:[^:/@\s]*:[^\s'"]*|[^\s/@'"]*)@"""
+)
 _SECRET_QUERY = re.compile(
     r"(?i)([?&][^=&\s]*(?:password|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]+"
 )
@@ -71,7 +74,7 @@ def redact(text: str) -> str:
     >>> redact("postgresql://ada:s3cret@db:5432/mlflow")
     'postgresql://***@db:5432/mlflow'
     """
-    return _SECRET_QUERY.sub(r"\1***", _USER_INFO.sub("***@", text))
+    return _SECRET_QUERY.sub(r"\1***", _USER_INFO.sub(r"\1\2***@", text))
 
 
 def default_uri() -> str:
@@ -80,7 +83,7 @@ def default_uri() -> str:
 
 
 class Tracker:
-    """A read-only view of one MLflow tracking server or database."""
+    """One MLflow tracking server or database; reading it changes nothing there."""
 
     def __init__(self, uri: str | None = None) -> None:
         """Raises TrackerError if there is no such tracker; an absent sqlite file is not created."""
@@ -195,6 +198,11 @@ class Tracker:
             if path not in {each.path for each in there}:
                 return None
             return Path(self._client.download_artifacts(run_id, path, self._downloads(run_id)))
+
+    def attach(self, run_id: str, path: Path, folder: str) -> None:
+        """Store a file with a run: the one thing that this package ever writes to a tracker."""
+        with self._speaking():
+            self._client.log_artifact(run_id, str(path), folder)
 
     def _downloads(self, run_id: str) -> str:
         folder = Path(self._temporary.name) / run_id

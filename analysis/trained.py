@@ -37,14 +37,23 @@ class TrainedModel:
     model: Autoencoder
     likelihood: Likelihood
 
-    def denoise(self, noisy: Pixels) -> Floats:
-        """Reconstructions from the latent mean, `(N, C, H, W)` in [0, 1], of uint8 images."""
+    def denoise(self, noisy: Pixels, labels: NDArray[np.int64] | None = None) -> Floats:
+        """Reconstructions from the latent mean, `(N, C, H, W)` in [0, 1], of uint8 images.
+
+        `labels` `(N,)` reach models that are told the class, as when they are evaluated.
+        """
         import torch
 
         from vae_trainables import evaluation
 
         images = evaluation.as_float(torch.from_numpy(noisy))
-        return evaluation.denoise(self.model, self.likelihood, images).numpy()
+        told = torch.from_numpy(labels) if labels is not None and self.conditional else None
+        return evaluation.denoise(self.model, self.likelihood, images, told).numpy()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the model is told the class of what it encodes."""
+        return self.config.kind.startswith("cond_")
 
     def codes(self, images: Pixels) -> Floats:
         """z_mean `(N, D)` of uint8 images."""

@@ -163,7 +163,9 @@ class Parallel {
     const group = element("g", {});
     const x = this.x(a);
     group.append(element("line", { x1: x, x2: x, y1: this.top, y2: this.bottom }));
-    group.append(element("text", { x: x - 8, y: 16 + (a % 2) * 15, class: "title" }, axis.title));
+    const last = a > 0 && a === this.spec.axes.length - 1;
+    const title = { x: last ? this.width - 4 : x - 8, y: 16 + (a % 2) * 15, class: "title" };
+    group.append(element("text", { ...title, "text-anchor": last ? "end" : "start" }, axis.title));
     axis.ticks.forEach(([place, text]) => group.append(
       element("text", { x: x + 6, y: this.y(place) + 4 }, text.length > 13 ? `${text.slice(0, 12)}…` : text),
     ));

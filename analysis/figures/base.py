@@ -64,7 +64,10 @@ def axis(title: str, *, log: bool = False, **extra: Any) -> Spec:
 
 
 def log_ticks(low: float, high: float) -> Spec:
-    """Ticks of a log axis at 1, 2 and 5 of each decade, or at 1 alone over three decades."""
+    """Ticks of a log axis at 1, 2 and 5 of each decade, or at 1 alone over more than two.
+
+    Both limits must be positive.
+    """
     steps = (1, 2, 5) if high < 300 * low else (1,)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     places = [step * 10.0**decade for decade in decades for step in steps]

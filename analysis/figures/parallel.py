@@ -111,7 +111,9 @@ def score_axis(metric: str, column: pd.Series[Any], *, flip: bool) -> Axis:
 
 
 def _numeric(name: str, values: list[float], log: bool, text: Any) -> Axis:
-    scaled = np.log(values) if log else np.asarray(values, dtype=float)
+    scaled = np.asarray(values, dtype=float)
+    if log:  # a trial given by hand may be 0: it has no place on the axis
+        scaled = np.log(scaled, out=np.full(len(scaled), np.nan), where=scaled > 0)
     known = scaled[np.isfinite(scaled)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     span = high - low or 1.0

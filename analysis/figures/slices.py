@@ -182,10 +182,11 @@ def _x_axis(found: Slice) -> Spec:
         count = len(found.categories)
         ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(found.categories)}
         return axis("", range=[-0.5, count - 0.5], **ticks)
-    values = [float(value) for points in found.points for value in points.x]
-    if found.log and values:
-        return axis("", log=True, **log_ticks(min(values), max(values)))
-    return axis("")
+    if not found.log:
+        return axis("")
+    # A trial given by hand may have switched the parameter off: 0 has no place on a log axis.
+    values = [place for points in found.points for place in places(found, points) if place > 0]
+    return axis("", log=True, **(log_ticks(min(values), max(values)) if values else {}))
 
 
 def draw(axes: Axes, found: Slice) -> None:

@@ -26,7 +26,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "floor, the targets' entropy: {value:.1f}",
         "tr": "alt sınır, hedeflerin entropisi: {value:.1f}",
     },
-    "beta": {"en": "KL weight β", "tr": "KL ağırlığı β"},
+    "beta": {"en": "β warm-up: weight of the KL", "tr": "β ısınması: KL ağırlığı"},
     "no_supcon": {
         "en": "γ = 0: this run has no contrastive term.",
         "tr": "γ = 0: bu koşuda karşıtsal terim yok.",

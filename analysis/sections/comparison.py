@@ -187,9 +187,11 @@ def headline(results: StudyResults, entries: list[Entry]) -> tuple[str, ...]:
         return ()
     sentences = list(confirmed.sentences(results)[:2]) or [_unconfirmed(results)]
     judged = next((e for e in entries if e.group == "confirmed winner"), None)
-    judged = judged or next(e for e in entries if e.group == "winner")
+    judged = judged or next((e for e in entries if e.group == "winner"), None)
     rivals = [e for e in entries if e.group == "baseline"]
-    return tuple(sentences + baseline_sentences(judged, rivals, results.objective.metric))
+    if judged is not None:
+        sentences += baseline_sentences(judged, rivals, results.objective.metric)
+    return tuple(sentences)
 
 
 def _unconfirmed(results: StudyResults) -> str:
@@ -198,7 +200,8 @@ def _unconfirmed(results: StudyResults) -> str:
     known = quantity(results.objective.metric)
     column = results.objective.column
     text = f"The search's best is trial {winner['trial']} with {_said(known, winner[column])}"
-    if reference is None or reference["trial"] == winner["trial"] or column not in reference:
+    same = reference is not None and reference["trial"] == winner["trial"]
+    if reference is None or same or pd.isna(reference.get(column)):
         return text + ". It is not confirmed on fresh seeds, so part of this is luck."
     fine = known.difference()
     gap = sign(results.objective.direction) * (winner[column] - reference[column])

@@ -18,7 +18,7 @@ from analysis.page import Block, Plots, Prose, Section, TableBlock
 from analysis.quantities import quantity
 from analysis.results import CONFIRM, StudyResults
 from analysis.runs import METRIC, PARAM
-from analysis.tracker import TrackerError
+from analysis.tracker import TrackerError, one_line
 from analysis.verdicts import verdict
 from studies.tracker import names
 
@@ -26,6 +26,7 @@ E = TypeVar("E")
 
 REFERENCE = "reference"
 ROBUSTNESS_METRIC = "psnr"
+ROBUSTNESS_COLUMNS = ("kind", "factor", ROBUSTNESS_METRIC)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,9 +175,10 @@ def _test_opened(runs: pd.DataFrame) -> str:
 
 
 def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
-    rows = robustness_rows(results, found)
+    rows, notes = robustness_rows(results, found)
+    blocks: list[Block] = [Prose(note, "notice") for note in notes]
     if rows.empty:
-        return []
+        return blocks
     keys = [REFERENCE, *(each for each in found.labels if each != REFERENCE)]
     order = [found.marked(key) for key in keys]
     judged = found.runs.get(PARAM + "eval_noise_factor")
@@ -194,22 +196,23 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
         f"{quantity('test/' + ROBUSTNESS_METRIC).header} of the confirmed models over noise that "
         "they did not train on: mean over seeds with its 95 % interval at each factor."
     )
-    return [Prose(text), Plots(tuple(plots))]
+    return [*blocks, Prose(text), Plots(tuple(plots))]
 
 
-def robustness_rows(results: StudyResults, found: Confirmations) -> pd.DataFrame:
-    """Rows of every confirmation run's robustness.json, with configuration label and seed."""
+def robustness_rows(results: StudyResults, found: Confirmations) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of every confirmation run's robustness.json, with configuration label and seed.
+
+    Beside them notes on files that cannot be used; a run without the file is passed over.
+    """
     rows: list[dict[str, Any]] = []
+    notes = []
     for run in found.runs.to_dict("records"):
         try:
             path = results.tracker.artifact(run["run_id"], names.ROBUSTNESS_FILE)
-        except TrackerError:
-            path = None
-        if path is None:
-            continue
-        label = found.marked(run["configuration"])
-        each = json.loads(path.read_text("utf-8"))
-        rows += [{"configuration": label, "seed": run["seed"], **row} for row in each]
-    return pd.DataFrame(
-        rows, columns=["configuration", "seed", "kind", "factor", "mse", "psnr", "ssim"]
-    )
+            grid = [] if path is None else json.loads(path.read_text("utf-8"))
+            own = {"configuration": found.marked(run["configuration"]), "seed": run["seed"]}
+            rows += [own | {name: row[name] for name in ROBUSTNESS_COLUMNS} for row in grid]
+        except (TrackerError, ValueError, KeyError, TypeError) as error:
+            notes.append(f"robustness.json of {run['trial']} cannot be used: {one_line(error)}")
+    columns = ["configuration", "seed", *ROBUSTNESS_COLUMNS]
+    return pd.DataFrame(rows, columns=columns), notes

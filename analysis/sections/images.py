@@ -101,7 +101,8 @@ def _lines(
     for role in ("reference", "winner"):
         if role in models.by_role:
             model = models.by_role[role]
-            found.append((f"{role} ({model.trial})", model.denoise(examples.noisy[chosen])))
+            made = model.denoise(examples.noisy[chosen], examples.labels[chosen])
+            found.append((f"{role} ({model.trial})", made))
     return found
 
 
@@ -134,7 +135,8 @@ def case_grids(results: StudyResults, models: Models, examples: Examples) -> lis
     """The images on which the winner does best, middling and worst."""
     winner = models.winner
     assert winner is not None
-    order = np.argsort(psnr(winner.denoise(examples.noisy), examples.images))[::-1]
+    made = winner.denoise(examples.noisy, examples.labels)
+    order = np.argsort(psnr(made, examples.images))[::-1]
     middle = len(order) // 2 - CASES // 2
     chosen = {
         "best": order[:CASES],

@@ -17,6 +17,7 @@ from analysis.runs import METRIC
 
 CURVES = ("val/psnr", "val/neg_elbo", "val/kl", "train/supcon")
 MOST_CURVES = 6
+MOST_SLICES = 16
 
 
 def learning_curves(results: StudyResults) -> Section | None:
@@ -61,7 +62,7 @@ def parameters(results: StudyResults) -> Section | None:
         blocks += _parallel(lines)
     if found:
         blocks += _importance(results, found)
-    names = order or list(results.varied)
+    names = (order or list(results.varied))[:MOST_SLICES]
     effects = _effects(results, names if results.distributions else [])
     text = (
         f"{quantity(results.objective.metric).header} against each parameter: finished and pruned "
@@ -114,9 +115,10 @@ def _interaction(results: StudyResults, found: Importance) -> Interaction | None
         return None
     first, second = (each.name for each in found.parameters[:2])
     metric = results.objective.metric
-    return interaction(
+    both = interaction(
         results.for_statistics(), first, second, metric, results.distributions, budget="budget"
     )
+    return both if any(map(any, both.counts)) else None
 
 
 def _effects(results: StudyResults, names: list[str]) -> Mapping[str, Effect]:

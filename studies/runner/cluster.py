@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
+from ray.exceptions import RayTaskError
 
 from studies.runner import preflight
 from studies.runner.errors import StudyError
@@ -88,6 +90,8 @@ def check(settings: Settings, uri: str) -> None:
     preflight.cluster_has(ray.cluster_resources(), settings.gpus, wanted_cpus)
     if settings.address is None and "RAY_ADDRESS" not in os.environ:
         return  # one node, this one: the checks before have seen it
+    if settings.dry_run and settings.address:
+        preflight.upload_fits(Path.cwd())  # a job, in which no address is given, has passed that
     storage = str(settings.storage.absolute())
     marker = f".shared-{uuid.uuid4().hex}"
     path = Path(storage) / marker
@@ -115,7 +119,19 @@ def _ask_nodes(storage: str, marker: str, uri: str) -> dict[str, dict[str, objec
         raise preflight.PreflightError(
             f"node {silent[0]} did not answer within {NODE_CHECK_S:.0f} s: look at it, or remove it"
         )
-    return {address: ray.get(reference) for address, reference in asked.items()}
+    return {address: _answer(address, reference) for address, reference in asked.items()}
+
+
+def _answer(node: str, reference: Any) -> dict[str, object]:
+    try:
+        facts: dict[str, object] = ray.get(reference)
+    except RayTaskError as error:
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise preflight.PreflightError(
+            f"node {node} cannot run this program ({last}): submit with --working-dir . or install "
+            "the same version everywhere"
+        ) from error
+    return facts
 
 
 def concurrent_trials(settings: Settings) -> int:

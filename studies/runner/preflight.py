@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import json
+import logging
 import os
 import sqlite3
-import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ray._private.runtime_env.packaging import _dir_travel
 
 from studies.runner.errors import InputError
 from studies.runner.provenance import code_hash, versions
@@ -24,7 +29,12 @@ class PreflightError(InputError):
 
 
 def storage_is_writable(storage: Path) -> None:
-    """The folder can be made and takes a file."""
+    """The folder can be made, takes a file, and is there when a job has ended."""
+    if "working_dir_files" in storage.absolute().parts:
+        raise PreflightError(
+            f"--storage {storage} lies in the job's own copy of the code, which Ray removes: "
+            "give the absolute path of a folder that outlives the job"
+        )
     probe = storage / f".probe-{uuid.uuid4().hex}"
     try:
         storage.mkdir(parents=True, exist_ok=True)
@@ -51,12 +61,29 @@ def tracker_answers(uri: str) -> None:
 
 
 def server_identity(uri: str) -> str:
-    """The version that an MLflow server reports, or "error: ..."; runs on workers too."""
+    """What tells one MLflow server from another, or "error: ..."; runs on workers too."""
     try:
-        with urllib.request.urlopen(uri.rstrip("/") + "/version", timeout=TIMEOUT_S) as answer:
-            return str(answer.read(100).decode("utf-8", "replace"))
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        version = _fetch(uri, "/version")
+    except (http.client.HTTPException, OSError, ValueError) as error:
         return f"error: {getattr(error, 'reason', error)}"
+    try:
+        default = json.loads(_fetch(uri, "/api/2.0/mlflow/experiments/get?experiment_id=0"))
+        return f"{version}, made {default['experiment']['creation_time']}"
+    except (http.client.HTTPException, OSError, ValueError, KeyError):
+        return version  # a server that does not let us look at its first experiment
+
+
+def _fetch(uri: str, path: str) -> str:
+    """Answer of a server whose URI may hold user and password."""
+    parts = urlsplit(uri)
+    request = urllib.request.Request(
+        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/") + path
+    )
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        request.add_header("Authorization", f"Basic {base64.b64encode(pair).decode()}")
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        return str(answer.read(2**20).decode("utf-8", "replace"))
 
 
 def _sqlite_is_usable(path: Path) -> None:
@@ -99,7 +126,15 @@ def cluster_has(resources: dict[str, float], gpus: int, cpus: int) -> None:
 
 def upload_fits(folder: Path) -> None:
     """`ray job submit` refuses more than 100 MiB with an answer that does not say so."""
-    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    sizes: list[int] = []
+    _dir_travel(  # Ray's own walk over what it would send; there is no public one
+        folder,
+        [],
+        lambda path: sizes.append(path.stat().st_size if path.is_file() else 0),
+        include_gitignore=True,
+        logger=logging.getLogger(__name__),
+    )
+    size = sum(sizes)
     if size > JOB_UPLOAD_LIMIT:
         raise PreflightError(
             f"{folder} holds {size / 2**20:.0f} MiB, Ray uploads at most 100: list data, runs and "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -39,11 +39,19 @@ class Delivery:
     """A study's runs in one MLflow tracker.
 
     Key "" is the parent run, any other key the trial's child run. Raises what MLflow raises; the
-    caller retries the same events later.
+    caller retries the same events later. An artifact that fails is handed to `refused` instead:
+    a broken artifact store must not hold up the metrics. Events of a run that somebody deleted
+    in MLflow are left out.
     """
 
-    def __init__(self, uri: str, study: str, artifact_location: str | None) -> None:
-        self.study = study
+    def __init__(
+        self,
+        uri: str,
+        study: str,
+        artifact_location: str | None,
+        refused: Callable[[dict[str, Any], Exception], None] | None = None,
+    ) -> None:
+        self.study, self.refused = study, refused
         make_database(uri)
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(artifact_location)
@@ -57,8 +65,9 @@ class Delivery:
                 self._metrics(list(group))
             else:
                 for event in group:
-                    fields = {name: value for name, value in event.items() if name != "event"}
-                    getattr(self, f"_{event['event']}")(**fields)
+                    if event["event"] == "run" or event["key"] in self.runs:
+                        fields = {name: value for name, value in event.items() if name != "event"}
+                        getattr(self, f"_{event['event']}")(**fields)
 
     def abandon(self) -> None:
         """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
@@ -113,7 +122,9 @@ class Delivery:
         if key not in self.runs:
             whole = {names.STUDY: self.study, **_texts(tags)}
             if key:
-                whole |= {names.TRIAL: key, names.PARENT: self.runs[""].run_id}
+                whole[names.TRIAL] = key
+            if key and "" in self.runs:
+                whole[names.PARENT] = self.runs[""].run_id
             run = self.client.create_run(
                 self.experiment, start_time=time, tags=whole, run_name=name
             )
@@ -137,6 +148,8 @@ class Delivery:
                 for name, value in event["values"].items()
             ]
         for key, metrics in by_key.items():
+            if key not in self.runs:
+                continue
             for part in _parts(metrics, METRICS_PER_CALL):
                 self.client.log_batch(self.runs[key].run_id, metrics=part)
 
@@ -155,8 +168,15 @@ class Delivery:
 
     def _artifact(self, key: str, path: str, folder: str | None) -> None:
         """Upload a file; one that is gone was uploaded before or has nothing to offer."""
-        if Path(path).exists():
+        if not Path(path).exists():
+            return
+        try:
             self.client.log_artifact(self.runs[key].run_id, path, folder)
+        except Exception as error:  # whatever the artifact store raises
+            if self.refused is None:
+                raise
+            event = {"event": "artifact", "key": key, "path": path, "folder": folder}
+            self.refused(event, error)
 
     def _terminate(self, known: _Known, status: str, time: int | None) -> None:
         self.client.set_terminated(known.run_id, status=status, end_time=time)

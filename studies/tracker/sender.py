@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studies.tracker.spool import Cursor, read_events, write_whole
+from studies.tracker.spool import Cursor, Postponed, read_events, write_whole
 
 if TYPE_CHECKING:
     from studies.tracker.delivery import Delivery
@@ -36,6 +36,7 @@ class SenderState:
 
     delivered: int = 0
     error: str = ""
+    postponed: int = 0  # files that the tracker refused
     runs: dict[str, str] | None = None
 
 
@@ -54,6 +55,8 @@ class Sender:
         self.uri = uri
         self.driver = driver
         self.cursor = Cursor(folder)
+        self.postponed = Postponed(folder)
+        self.refusal = ""
         self.delivery: Delivery | None = None
         self.pause = IDLE_S
         self.end: int | None = None
@@ -68,7 +71,7 @@ class Sender:
                 deadline = time.monotonic() + FAREWELL_S
             progress, closed = self._deliver_some()
             if closed or (self.end is not None and self.cursor.offset >= self.end):
-                return closed or self._farewell()
+                return self._offer_again() and (closed or self._farewell())
             if deadline is not None and not progress and time.monotonic() > deadline:
                 return False
             if not progress:
@@ -77,6 +80,27 @@ class Sender:
     @property
     def _spooled(self) -> int:
         return (self.folder / "events.jsonl").stat().st_size
+
+    def _offer_again(self) -> bool:
+        """Offer the files that were refused once more; True if none is left."""
+        try:
+            self.delivery = self.delivery or self._connect()
+            self._deliver_postponed(self.delivery)
+        except Exception as error:
+            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            return False
+        self._tell("")
+        return not self.postponed
+
+    def _deliver_postponed(self, delivery: Delivery) -> None:
+        for event in list(self.postponed.events):
+            self.postponed.replace([e for e in self.postponed.events if e != event])
+            delivery.deliver([event])
+
+    def _refused(self, event: dict[str, Any], error: Exception) -> None:
+        self.postponed.add(event)
+        name = Path(event["path"]).name
+        self.refusal = f"{name}: {type(error).__name__}: {_first_line(error)}"
 
     def _farewell(self) -> bool:
         """All of a dead driver's events are delivered: close the runs it left open."""
@@ -115,13 +139,17 @@ class Sender:
         from studies.tracker.delivery import Delivery  # imports mlflow: seconds
 
         study = json.loads((self.folder / "study.json").read_text())
-        return Delivery(self.uri, study["study"], study["artifact_location"])
+        return Delivery(self.uri, study["study"], study["artifact_location"], self._refused)
 
     def _tell(self, error: str) -> None:
         runs = {k: v.run_id for k, v in self.delivery.runs.items()} if self.delivery else None
         if runs is None:
             runs = read_state(self.folder).runs
-        state = SenderState(self.cursor.offset, error.replace(self.uri, "<tracking-uri>"), runs)
+        if not error and self.postponed:
+            error = self.refusal
+        state = SenderState(
+            self.cursor.offset, error.replace(self.uri, "<tracking-uri>"), len(self.postponed), runs
+        )
         try:
             write_whole(self.folder / "sender.json", json.dumps(asdict(state)))
         except OSError as trouble:  # a full disk must not end the delivery

@@ -86,6 +86,29 @@ class Cursor:
         self.offset = offset
 
 
+class Postponed:
+    """Files that the tracker refused while it took everything else, to be offered again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "postponed.json"
+        self.events: list[dict[str, Any]] = (
+            json.loads(self.path.read_text()) if self.path.exists() else []
+        )
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Keep an artifact event, once."""
+        if event not in self.events:
+            self.replace([*self.events, event])
+
+    def replace(self, events: list[dict[str, Any]]) -> None:
+        """What is left to offer."""
+        write_whole(self.path, json.dumps(events))
+        self.events = events
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replace `path` so that a reader sees the old text or the new one."""
     temporary = path.with_suffix(".tmp")

@@ -125,11 +125,18 @@ class Tracker:
                 delivered, deadline = now, time.monotonic() + patience
             time.sleep(0.05)
         self._sender.close()  # a sender that still tries does so a little longer, then ends
-        left = self.spool.size - self.state().delivered
-        if left <= 0:
+        return self._undelivered(self.state())
+
+    def _undelivered(self, state: SenderState) -> str:
+        left = []
+        if self.spool.size > state.delivered:
+            left.append(f"{self.spool.size - state.delivered} bytes of events")
+        if state.postponed:
+            left.append(f"{state.postponed} files")
+        if not left:
             return ""
         return (
-            f"{left} bytes of events could not be delivered to the tracker "
-            f"({self.state().error or 'no answer'}); they are kept: send them with "
+            f"{' and '.join(left)} could not be delivered to the tracker "
+            f"({state.error or 'no answer'}); they are kept: send them with "
             f"python -m studies.tracker.sender {shlex.quote(str(self.folder))}"
         )

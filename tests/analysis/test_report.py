@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -154,6 +153,17 @@ def test_the_same_number_would_differ_between_page_and_files(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_the_page_would_not_be_stored_with_the_study(tmp_path: Path) -> None:
+    code, output = invoke(*args("one", tmp_path), "--attach")
+    assert code == 0, output
+    parent = bulk_studies.written("one").parent_id
+    assert parent is not None
+    stored = Tracker(bulk_studies.uri()).artifact(parent, "report/index.html")
+    assert stored is not None
+    assert stored.read_bytes() == (tmp_path / "index.html").read_bytes()
+
+
+@pytest.mark.slow
 def test_several_studies_would_overwrite_each_other(tmp_path: Path) -> None:
     both = [*args("plain", tmp_path), "--study", bulk_studies.STUDIES["maximized"].name]
     bulk_studies.written("maximized")
@@ -200,18 +210,15 @@ def test_building_a_report_would_write_to_the_tracker() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ten_thousand_trials_would_take_too_long_or_too_much(tmp_path: Path) -> None:
-    """Under 60 s of processor time, 2 GB and 15 MB; it takes about 20 s, 0.6 GB and 5.5 MB."""
+def test_a_page_on_ten_thousand_trials_would_be_too_large_or_hide_that_it_is_thinned(
+    tmp_path: Path,
+) -> None:
+    """Its time and memory are measured by `python -m benchmarks.report_scale`."""
     study = bulk.BulkStudy(name="large", trials=10_000, epochs=20, pruned=0.0, confirm_seeds=5)
     written = bulk.write(study, tmp_path)
     out = tmp_path / "report"
     command = [sys.executable, "-m", "analysis.report", "--study", "large", "--out", str(out)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     _run([*command, "--tracking-uri", written.tracking_uri])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    assert used < 60
-    assert after.ru_maxrss < 2 * 1024**2  # KiB
     assert (out / "index.html").stat().st_size < 15e6
     page = (out / "index.html").read_text("utf-8")
     assert re.search(r"Shown are 150 of (9,\d{3}|10,000) trials", page)

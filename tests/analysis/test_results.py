@@ -131,6 +131,7 @@ def test_broken_artifacts_would_end_the_report() -> None:
         names.STUDY_FILE: ("{broken", "is not JSON"),
         names.BASELINES_FILE: ('{"a": 1}', "should hold a list"),
         names.EXAMPLES_FILE: ("not a zip", "cannot be used"),
+        names.PROVENANCE_FILE: ("[]", "should hold a dict"),
     }
     written = bulk_studies.written("broken")
     assert written.parent_id is not None
@@ -140,6 +141,26 @@ def test_broken_artifacts_would_end_the_report() -> None:
     assert results.winner is not None
     for name, (_, note) in broken.items():
         assert any(name in each and note in each for each in results.notes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"objectives": ["val/mse"]},
+        {"objectives": [{"metric": "val/mse", "direction": "down"}]},
+        {"distributions": {"lr": "uniform"}},
+        {"settings": "trials 8"},
+    ],
+)
+def test_a_study_file_of_another_kind_would_end_the_report(content: dict[str, Any]) -> None:
+    written = bulk_studies.written("broken")
+    assert written.parent_id is not None
+    pictured.client(written).log_dict(written.parent_id, content, names.STUDY_FILE)
+    results = collect("broken", Tracker(written.tracking_uri))
+    assert results.objective.metric == "val/mse"
+    assert results.winner is not None
+    (note,) = [each for each in results.notes if names.STUDY_FILE in each]
+    assert next(iter(content)) in note
 
 
 def test_statistics_would_not_find_their_columns() -> None:

@@ -14,6 +14,9 @@ from tests.analysis import bulk_studies, pictured
     [
         ("postgresql://ada:s3cret@db:5432/m", "postgresql://***@db:5432/m"),
         ("postgresql://ada:p@ss@db/m", "postgresql://***@db/m"),
+        ("postgresql://ada:p/a@ss@db/m", "postgresql://***@db/m"),
+        ("http://host:5000/#/a?b=c@d", "http://host:5000/#/a?b=c@d"),
+        ("mysql+driver://u:12/34@h/d", "mysql+driver://***@h/d"),
         ("http://token@host", "http://***@host"),
         ("https://host/?api_key=abc&x=1", "https://host/?api_key=***&x=1"),
         ("mysql://h/db?user=a&Password=b", "mysql://h/db?user=a&Password=***"),

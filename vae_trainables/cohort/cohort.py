@@ -59,8 +59,10 @@ class Cohort:
     """Slots for trials of one fusion key.
 
     A member's weights, losses and metrics are those of the same trial alone: bit for bit for MLP
-    kinds on a CPU, to rounding otherwise. Which slot it has, who its neighbours are and when they
-    change does not alter a bit of it as long as the number of slots stays.
+    kinds on a CPU, to rounding for convolutions and for a latent narrower than the cohort's (its
+    matrix products are wider and may be summed in another order). Which slot it has, who its
+    neighbours are and when they change does not alter a bit of it as long as the number of slots
+    stays.
     """
 
     def __init__(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from analysis.effects import marginal_effect
-from analysis.figures import slices
+from analysis.figures import parallel, slices
 from analysis.figures.slices import Slice
 from tests.analysis import bulk_studies
 from tests.analysis.figures import drawn
@@ -55,6 +56,18 @@ def test_the_axis_would_not_have_the_scale_that_was_searched() -> None:
     assert slice_of("beta").log
     assert not slice_of("noise_factor").log
     assert slices.spec(slice_of("beta"))["layout"]["xaxis"]["type"] == "log"
+
+
+def test_a_parameter_switched_off_by_hand_would_break_the_log_axis() -> None:
+    results = bulk_studies.results("plain")
+    trials = results.trials.copy()
+    trials.loc[trials["reference"], "params.supcon_gamma"] = 0.0
+    found = slices.info(replace(results, trials=trials), "supcon_gamma")
+    assert found.log
+    drawn.check(slices.plot(found))
+    line = parallel.parameter_axis("supcon_gamma", trials["params.supcon_gamma"], log=True)
+    assert math.isnan(line.positions[0])
+    assert max(each for each in line.positions if not math.isnan(each)) == 1.0
 
 
 def test_the_median_would_lie_outside_its_interval() -> None:

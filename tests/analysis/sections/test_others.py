@@ -115,9 +115,23 @@ def test_robustness_would_be_read_from_the_wrong_runs() -> None:
     rows = [{"kind": "gaussian", "factor": 0.1, "mse": 0.01, "psnr": 20.0, "ssim": 0.7}]
     client = pictured.client(bulk_studies.written("whole"))
     client.log_text(run["run_id"], json.dumps(rows), "robustness.json")
-    table = confirmed.robustness_rows(results, found)
+    table, notes = confirmed.robustness_rows(results, found)
+    assert notes == []
     assert table["configuration"].tolist() == ["trial 0000 (reference)"]
     assert table["seed"].tolist() == [run["seed"]]
+
+
+def test_a_broken_robustness_file_would_end_the_report() -> None:
+    results = bulk_studies.results("whole")
+    found = confirmed.collect(results)
+    assert found is not None
+    client = pictured.client(bulk_studies.written("whole"))
+    broken = found.runs[found.runs["configuration"] != confirmed.REFERENCE].iloc[:2]
+    for run_id, text in zip(broken["run_id"], ("{broken", '[{"kind": "gaussian"}]'), strict=True):
+        client.log_text(run_id, text, "robustness.json")
+    _, notes = confirmed.robustness_rows(results, found)
+    assert len(notes) == 2
+    assert all("cannot be used" in note for note in notes)
 
 
 def test_groups_would_share_or_lose_trials() -> None:

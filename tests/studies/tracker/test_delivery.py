@@ -137,6 +137,34 @@ def test_runs_of_others_in_the_same_experiment_are_left_alone(study: tuple[str, 
     assert not run.data.metrics
 
 
+def test_a_run_that_somebody_deleted_does_not_hold_up_the_others(
+    study: tuple[str, str, str],
+) -> None:
+    first = Delivery(*study)
+    first.deliver(STORY[:3])
+    first.client.delete_run(runs(first)["0000"].info.run_id)
+    second = Delivery(*study)
+    second.deliver(STORY[2:])
+    assert set(runs(second)) == {"", "0001"}
+    assert len(points(second, "0001")) == 2
+
+
+def test_an_artifact_that_cannot_be_stored_is_handed_back(
+    study: tuple[str, str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file where the artifacts' folder should be")
+    refused: list[str] = []
+    uri, name, _ = study
+    location = (tmp_path / "taken").as_uri()
+    delivery = Delivery(uri, name, location, lambda event, _: refused.append(event["path"]))
+    file = tmp_path / "weights"
+    file.write_text("x")
+    artifact = {"event": "artifact", "key": "0000", "path": str(file), "folder": None}
+    delivery.deliver([*STORY[:2], artifact, *STORY[2:]])
+    assert refused == [str(file)]
+    assert len(points(delivery, "0000")) == 3
+
+
 def test_texts_longer_than_mlflow_takes_are_cut(study: tuple[str, str, str]) -> None:
     delivery = Delivery(*study)
     delivery.deliver([run_event("", reason="x" * 9000)])

@@ -1,0 +1,55 @@
+"""A job on a head and a worker: stopped, submitted again, and a whole node dies under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash.harness import Driver, Study, assert_as_uninterrupted, assert_whole, wait_until
+from tests.crash.servers import Cluster, MlflowServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+TRIALS = ["--trials", "3", "--scheduler", "none"]
+STOPPED = ("interrupted", "WAITING", "KILLED", "interrupted")
+
+
+def submitted(study: Study, cluster: Cluster, name: str, log: Path, *flags: str) -> Driver:
+    """`ray job submit … -- python -m tests.crash.study …`"""
+    env = {"CRASH_CASES": study.cases, "OMP_NUM_THREADS": "1"}
+    command = cluster.submit(name, study.command(*flags), env)
+    job = Driver(command, cluster.env, log)
+    study.drivers.append(job)
+    return job
+
+
+def test_a_job_survives_ray_job_stop_and_the_death_of_a_node(
+    make_study: Callable[..., Study], server: MlflowServer, cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.add()
+    study = make_study(*TRIALS, "--cpus", "2", uri=server.uri, cases="long,long,plain")
+    both = ("0000", "0001")
+
+    job = submitted(study, cluster, "first", tmp_path / "first.log")
+    job.until(lambda: all(study.reported(key) >= 2 for key in both), "both nodes train")
+    cluster.stop("first")
+    job.wait()
+    assert "resume:     python -m studies.crash" in job.text
+    wait_until(study.settled, "the sender, which outlives the job, has told MLflow")
+    statuses = study.statuses()
+    assert [statuses[key] for key in both] == [STOPPED, STOPPED]
+    assert study.trials()["0000"].reason == "stopped by SIGTERM"
+
+    before = {key: study.reported(key) for key in both}
+    job = submitted(study, cluster, "second", tmp_path / "second.log", "--resume")
+    job.until(lambda: all(study.reported(key) > before[key] for key in both), "both go on")
+    worker.kill()
+    assert "it goes on from its newest checkpoint" in job.finish()
+    assert_whole(study, 3)
+    trials = study.trials()
+    assert {row.status for row in trials.values()} == {"finished"}
+    assert sorted(trials[key].attempt for key in both) == [2, 3]
+    for key in both:
+        assert_as_uninterrupted(study, key)
