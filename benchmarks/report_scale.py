@@ -31,8 +31,10 @@ def main() -> None:
         out = Path(scratch) / "report"
         started = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "analysis.report", "--study", "large", "--out", str(out)]
-            + ["--tracking-uri", written.tracking_uri],
+            [
+                *(sys.executable, "-m", "analysis.report", "--study", "large"),
+                *("--out", str(out), "--tracking-uri", written.tracking_uri),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )
