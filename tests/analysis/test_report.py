@@ -158,7 +158,8 @@ def test_the_page_would_not_be_stored_with_the_study(tmp_path: Path) -> None:
     assert code == 0, output
     parent = bulk_studies.written("one").parent_id
     assert parent is not None
-    stored = Tracker(bulk_studies.uri()).artifact(parent, "report/index.html")
+    tracker = Tracker(bulk_studies.uri())  # what it fetches lives as long as it does
+    stored = tracker.artifact(parent, "report/index.html")
     assert stored is not None
     assert stored.read_bytes() == (tmp_path / "index.html").read_bytes()
 
