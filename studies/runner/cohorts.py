@@ -54,7 +54,7 @@ class CohortTrainable(tune.Trainable):
         data: dict[str, Any],
         device: str,
         mailbox: Any,
-        slots: int,
+        slots: int | None,
         latent_dim: int,
     ) -> None:
         """Called once: the worker lives as long as the study."""
@@ -96,7 +96,7 @@ class Dealer:
 
     desk: Desk
     mailbox: Any
-    slots: int
+    slots: int  # of a worker that has not said yet how many it has
     hands: dict[str, dict[str, LedgerTrial]] = field(default_factory=dict)
 
     def deal(self, worker: str, slots: int) -> bool:
@@ -190,7 +190,7 @@ def run(
     *,
     data: dict[str, Any],
     device: str,
-    slots: int,
+    slots: int | None,
     latent_dim: int,
     workers: int,
     resources: dict[str, float],
@@ -198,10 +198,12 @@ def run(
 ) -> None:
     """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
 
+    slots: None lets each worker measure, with the first trial that it is dealt.
+
     Raises StudyStopped.
     """
     mailbox = Mailbox.remote()  # type: ignore[attr-defined]
-    dealer = Dealer(desk, mailbox, slots)
+    dealer = Dealer(desk, mailbox, slots or 1)
     trainable = tune.with_parameters(
         CohortTrainable,
         data=data,

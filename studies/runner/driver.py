@@ -24,7 +24,6 @@ from studies.tracker.tracker import Tracker
 from vae_trainables import checkpoint, datasets, features
 from vae_trainables.train import TrialData
 
-GPU_SLOTS = 16  # until `auto` measures
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
 
@@ -141,7 +140,7 @@ class Run:
                 desk,
                 data=data,
                 device=device,
-                slots=settings.slots or GPU_SLOTS,
+                slots=settings.slots,
                 latent_dim=planning.widest_latent(self.plan),
                 workers=workers,
                 resources=resources,

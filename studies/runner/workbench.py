@@ -6,12 +6,21 @@ there are never more trials than slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
-from vae_trainables.cohort import Assignment, Cohort, FusionKey, Ways, fusion_key
+from vae_trainables.cohort import (
+    Assignment,
+    Cohort,
+    FusionKey,
+    Ways,
+    auto_slots,
+    fusion_key,
+    within_memory,
+)
+from vae_trainables.config import TrialConfig
 from vae_trainables.session import Record, is_out_of_memory
 from vae_trainables.train import TrialData
 
@@ -30,6 +39,7 @@ class Seat:
 class Workbench:
     """Up to `slots` trials on one device.
 
+    slots: None measures them on the device when the first trial arrives; until then there is one.
     latent_dim: the widest that any trial of the study has, so that one cohort takes them all.
     """
 
@@ -38,20 +48,29 @@ class Workbench:
         data: TrialData,
         *,
         device: str,
-        slots: int,
+        slots: int | None,
         latent_dim: int,
         ways: Ways | None = None,
         save_every_s: float = SAVE_EVERY_S,
+        size: Callable[..., int] = auto_slots,
     ) -> None:
-        self.data, self.device, self.slots, self.ways = data, device, slots, ways
+        self.data, self.device, self.ways = data, device, ways
+        self.slots, self._size = slots or 1, size if slots is None else None
         self.latent_dim, self.save_every_s = latent_dim, save_every_s
         self.seats: dict[str, Seat] = {}
+        self._unseated: list[str] = []
         self._cohorts: dict[FusionKey, Cohort] = {}
 
     def take(self, key: str, assignment: Assignment) -> list[Record]:
-        """Seat a trial; the records that its checkpoint repeats, or the record of its end."""
+        """Seat a trial; the records that its checkpoint repeats, or the record of its end.
+
+        One for whom no slot is left, because memory ran out since it was dealt, is evicted next.
+        """
         try:
             cohort = self._cohort(assignment)
+            if len(self.seats) >= self.slots:
+                self._unseated.append(key)
+                return []
             slot = cohort.vacant[0]
             records = cohort.admit(slot, assignment)
         except Exception as error:
@@ -72,7 +91,7 @@ class Workbench:
         Where memory runs out the slots are halved; a trial that does not fit alone has ended.
         """
         told: list[tuple[str, Record]] = []
-        evicted: list[str] = []
+        evicted, self._unseated = self._unseated, []
         for fusion, cohort in list(self._cohorts.items()):
             keys = {seat.slot: key for key, seat in self.seats.items() if seat.cohort is cohort}
             try:
@@ -98,18 +117,32 @@ class Workbench:
         cohort = self._cohorts.get(fusion)
         if cohort is None or not cohort.vacant:
             self._drop_empty()
-            latent = self.latent_dim if fusion.fusible else assignment.config.latent_dim
-            cohort = Cohort(
-                assignment.config,
-                self.data,
-                slots=self.slots if fusion.fusible else 1,
-                device=self.device,
-                latent_dim=max(latent, assignment.config.latent_dim),
-                ways=self.ways,
-                save_every_s=self.save_every_s,
-            )
+            cohort = self._build(assignment.config, fusible=fusion.fusible)
             self._cohorts[self._unused(fusion)] = cohort
         return cohort
+
+    def _build(self, config: TrialConfig, *, fusible: bool) -> Cohort:
+        if not fusible:
+            return self._sized(config, config.latent_dim, 1)
+        latent = max(self.latent_dim, config.latent_dim)
+        if self._size is not None:
+            device, ways = self.device, self.ways
+            self.slots = self._size(config, self.data, device=device, latent_dim=latent, ways=ways)
+            self._size = None
+        cohort = within_memory(lambda slots: self._sized(config, latent, slots), self.slots)
+        self.slots = cohort.slots
+        return cohort
+
+    def _sized(self, config: TrialConfig, latent_dim: int, slots: int) -> Cohort:
+        return Cohort(
+            config,
+            self.data,
+            slots=slots,
+            device=self.device,
+            latent_dim=latent_dim,
+            ways=self.ways,
+            save_every_s=self.save_every_s,
+        )
 
     def _unused(self, fusion: FusionKey) -> FusionKey:
         """Trials that cannot be fused may need several cohorts of one key."""

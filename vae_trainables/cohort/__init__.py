@@ -6,6 +6,16 @@ measured on a GPU yet: it is built, and tested for exactness, on CPUs.
 
 from vae_trainables.cohort.cohort import Assignment, Cohort, CohortError
 from vae_trainables.cohort.fusion import FusionKey, fusion_key
+from vae_trainables.cohort.slots import auto_slots, within_memory
 from vae_trainables.cohort.ways import Ways
 
-__all__ = ["Assignment", "Cohort", "CohortError", "FusionKey", "Ways", "fusion_key"]
+__all__ = [
+    "Assignment",
+    "Cohort",
+    "CohortError",
+    "FusionKey",
+    "Ways",
+    "auto_slots",
+    "fusion_key",
+    "within_memory",
+]

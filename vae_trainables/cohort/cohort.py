@@ -279,18 +279,6 @@ class Cohort:
             self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
 
-    def sibling(self, slots: int) -> Cohort:
-        """An empty cohort that differs in its number of slots alone."""
-        return Cohort(
-            self.config,
-            self.data,
-            slots=slots,
-            device=self.device,
-            latent_dim=self.latent_dim,
-            ways=self.ways,
-            save_every_s=self.save_every_s,
-        )
-
     def disband(self, *, save: bool) -> list[Assignment]:
         """Give up all trials and the memory; the assignments with which others take them over.
 

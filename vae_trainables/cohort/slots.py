@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import torch
 
-from vae_trainables.cohort.cohort import Assignment, Cohort
+from vae_trainables.cohort.cohort import Cohort
 from vae_trainables.cohort.fusion import fusion_key
 from vae_trainables.cohort.ways import Ways
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import Record, is_out_of_memory
+from vae_trainables.session import is_out_of_memory
 from vae_trainables.train import TrialData
 
 GROWTH = 1.10  # twice the slots must train at least this much faster
@@ -92,24 +92,6 @@ def within_memory(build: Callable[[int], T], slots: int) -> T:
         # Out here the error is gone, and with it what its traceback held on to.
         free_memory()
         slots //= 2
-
-
-def resized(
-    cohort: Cohort, slots: int, *, save: bool
-) -> tuple[Cohort, list[tuple[int, Record]], list[Assignment]]:
-    """The trials of `cohort` in one of at most `slots`, from their checkpoints.
-
-    save: whether the old cohort's weights are good, so False after its `run_epoch` has raised.
-    Returns the new cohort, the records of trials that ended on the way, and the assignments for
-    which no slot was left.
-    """
-    waiting = cohort.disband(save=save)
-    free_memory()
-    fresh = within_memory(cohort.sibling, slots)
-    records: list[tuple[int, Record]] = []
-    for slot in fresh.vacant[: len(waiting)]:
-        records += [(slot, record) for record in fresh.admit(slot, waiting.pop(0))]
-    return fresh, records, waiting
 
 
 def free_memory() -> None:

@@ -14,10 +14,9 @@ from tests.vae_trainables.cohort.support import (
     run_cohort,
     small_data,
     solo,
-    varied,
 )
-from vae_trainables.cohort import Cohort, slots
-from vae_trainables.cohort.slots import Measurement, auto_slots, knee, resized, within_memory
+from vae_trainables.cohort import slots
+from vae_trainables.cohort.slots import Measurement, auto_slots, knee, within_memory
 
 
 class Device:
@@ -103,29 +102,6 @@ def test_a_rehearsal_gives_a_rate_and_leaves_no_trace(tmp_path: Path) -> None:
     run.epochs(1)
     with pytest.raises(ValueError, match="rehearse before"):
         run.cohort.rehearse(1)
-
-
-def test_halving_a_cohort_keeps_what_fits_and_hands_back_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configs = dict(enumerate(varied(count=4, epochs=3)))
-    run = run_cohort(configs, tmp_path, slots=4, epochs=1)
-    tried: list[int] = []
-    sibling = run.cohort.sibling
-
-    def tight(count: int) -> Cohort:
-        tried.append(count)
-        if count > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return sibling(count)
-
-    monkeypatch.setattr(run.cohort, "sibling", tight)
-    smaller, records, waiting = resized(run.cohort, 2, save=False)
-    assert (tried, smaller.slots, records) == ([2, 1], 1, [])
-    assert [assignment.config for assignment in waiting] == [configs[i] for i in (1, 2, 3)]
-    member = smaller.member(0)
-    assert [record.epoch for _, record in smaller.run_epoch()] == [2]
-    assert_same_bits(member, solo(configs[0], epochs=2))
 
 
 @pytest.mark.gpu
