@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 
 from studies.tracker import names
 
-METRICS_PER_CALL = 1000  # MLflow's limits for one batch
-ITEMS_PER_CALL = 100
+METRICS_PER_CALL = 800  # MLflow takes 1000 items in one batch,
+ITEMS_PER_CALL = 100  # at most so many of them parameters, and so many tags
 TEXT_LIMIT = 5000  # of a tag or parameter value
 
 
@@ -33,6 +33,19 @@ class _Known:
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     status: str = "RUNNING"
+
+
+@dataclass
+class _News:
+    """What is to be sent of one run, in one call where it fits."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.metrics, self.params, self.tags = [], {}, {}
 
 
 class Delivery:
@@ -59,23 +72,22 @@ class Delivery:
         self._learn()
 
     def deliver(self, events: Iterable[dict[str, Any]]) -> None:
-        """Deliver events in order; neighbouring metric events of one batch go out per run."""
-        for is_metrics, group in groupby(events, key=lambda event: event["event"] == "metrics"):
-            if is_metrics:
-                self._metrics(list(group))
-            else:
-                for event in group:
-                    if event["event"] == "run" or event["key"] in self.runs:
-                        fields = {name: value for name, value in event.items() if name != "event"}
-                        getattr(self, f"_{event['event']}")(**fields)
+        """Deliver events: each run's in order and in few calls, the parent's first."""
+        for key, group in groupby(sorted(events, key=_key), key=_key):
+            news = _News()
+            for event in group:
+                if event["event"] == "run" or key in self.runs:
+                    fields = {name: value for name, value in event.items() if name != "event"}
+                    getattr(self, f"_{event['event']}")(news, **fields)
+            if key in self.runs:
+                self._send(key, news)
 
     def abandon(self) -> None:
         """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
         for key, known in self.runs.items():
             if known.status == "RUNNING":
-                self._tags(
-                    key, {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
-                )
+                reason = {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
+                self._send(key, _News(tags=reason))
                 self._terminate(known, "KILLED", None)
 
     def _experiment(self, artifact_location: str | None) -> str:
@@ -116,7 +128,13 @@ class Delivery:
         )
 
     def _run(
-        self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any], time: int
+        self,
+        news: _News,
+        key: str,
+        name: str,
+        tags: dict[str, Any],
+        params: dict[str, Any],
+        time: int,
     ) -> None:
         """Create the run of `key`, or open it again."""
         if key not in self.runs:
@@ -133,40 +151,26 @@ class Delivery:
         if known.status != "RUNNING":
             self.client.update_run(known.run_id, status="RUNNING")
             known.status = "RUNNING"
-        self._tags(key, tags)
-        new = {k: v for k, v in _texts(params).items() if known.params.get(k) != v}
-        for part in _parts(list(new.items()), ITEMS_PER_CALL):
-            self.client.log_batch(known.run_id, params=[Param(k, v) for k, v in part])
-        known.params |= new
+        news.tags |= _texts(tags)
+        news.params |= _texts(params)
 
-    def _metrics(self, events: list[dict[str, Any]]) -> None:
-        by_key: dict[str, list[Metric]] = {}
-        for event in events:
-            metrics = by_key.setdefault(event["key"], [])
-            metrics += [
-                Metric(name, value, event["time"], event["epoch"])
-                for name, value in event["values"].items()
-            ]
-        for key, metrics in by_key.items():
-            if key not in self.runs:
-                continue
-            for part in _parts(metrics, METRICS_PER_CALL):
-                self.client.log_batch(self.runs[key].run_id, metrics=part)
+    def _metrics(
+        self, news: _News, key: str, epoch: int, values: dict[str, float], time: int
+    ) -> None:
+        news.metrics += [Metric(name, value, time, epoch) for name, value in values.items()]
 
-    def _tags(self, key: str, tags: dict[str, Any]) -> None:
-        known = self.runs[key]
-        new = {k: v for k, v in _texts(tags).items() if known.tags.get(k) != v}
-        for part in _parts(list(new.items()), ITEMS_PER_CALL):
-            self.client.log_batch(known.run_id, tags=[RunTag(k, v) for k, v in part])
-        known.tags |= new
+    def _tags(self, news: _News, key: str, tags: dict[str, Any]) -> None:
+        news.tags |= _texts(tags)
 
-    def _status(self, key: str, status: str, reason: str, time: int) -> None:
-        self._tags(key, {names.STATUS: status, names.REASON: reason})
+    def _status(self, news: _News, key: str, status: str, reason: str, time: int) -> None:
+        """End a run, after all that is known of it has been sent."""
+        news.tags |= _texts({names.STATUS: status, names.REASON: reason})
+        self._send(key, news)
         known = self.runs[key]
         if known.status != names.MLFLOW_STATUS[status]:
             self._terminate(known, names.MLFLOW_STATUS[status], time)
 
-    def _artifact(self, key: str, path: str, folder: str | None) -> None:
+    def _artifact(self, news: _News, key: str, path: str, folder: str | None) -> None:
         """Upload a file; one that is gone was uploaded before or has nothing to offer."""
         if not Path(path).exists():
             return
@@ -177,6 +181,23 @@ class Delivery:
                 raise
             event = {"event": "artifact", "key": key, "path": path, "folder": folder}
             self.refused(event, error)
+
+    def _send(self, key: str, news: _News) -> None:
+        """Send what MLflow does not hold yet, and forget it."""
+        known = self.runs[key]
+        tags = {k: v for k, v in news.tags.items() if known.tags.get(k) != v}
+        params = {k: v for k, v in news.params.items() if known.params.get(k) != v}
+        parts = zip_longest(
+            _parts(news.metrics, METRICS_PER_CALL),
+            _parts([Param(k, v) for k, v in params.items()], ITEMS_PER_CALL),
+            _parts([RunTag(k, v) for k, v in tags.items()], ITEMS_PER_CALL),
+            fillvalue=(),
+        )
+        for metrics, some_params, some_tags in parts:
+            self.client.log_batch(known.run_id, metrics, some_params, some_tags)
+        known.tags |= tags
+        known.params |= params
+        news.clear()
 
     def _terminate(self, known: _Known, status: str, time: int | None) -> None:
         self.client.set_terminated(known.run_id, status=status, end_time=time)
@@ -209,6 +230,11 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
         k: (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))[:TEXT_LIMIT]
         for k, v in values.items()
     }
+
+
+def _key(event: dict[str, Any]) -> str:
+    """Of the run that an event is about; the parent's sorts first."""
+    return str(event["key"])
 
 
 def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:

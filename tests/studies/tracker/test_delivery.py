@@ -94,6 +94,28 @@ def test_a_story_told_twice_by_different_senders_is_stored_once(
     assert points(delivery, "0000") == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
 
 
+def test_all_news_of_a_run_go_out_in_one_call(
+    study: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = Delivery(*study)
+    calls: list[tuple[int, int, int]] = []
+    whole = delivery.client.log_batch
+
+    def count(run_id: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
+        calls.append((len(metrics), len(params), len(tags)))
+        whole(run_id, metrics, params, tags)
+
+    monkeypatch.setattr(delivery.client, "log_batch", count)
+    delivery.deliver(STORY)
+    assert len(calls) == 3  # the parent and two trials
+    calls.clear()
+    many = {f"m{i}": float(i) for i in range(1000)}
+    event = {"event": "metrics", "key": "0000", "epoch": 9, "values": many, "time": 9}
+    params = {f"p{i}": i for i in range(150)}
+    delivery.deliver([event, {**run_event("0000"), "params": params}])
+    assert [call[:2] for call in calls] == [(800, 100), (200, 50)]
+
+
 @pytest.mark.parametrize("cut", range(1, len(STORY)))
 def test_a_sender_that_died_anywhere_and_repeats_its_batch_changes_nothing(
     study: tuple[str, str, str], cut: int
