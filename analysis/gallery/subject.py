@@ -166,12 +166,15 @@ def open_subject(
     data_dir: Path | None = None,
     language: Language = "tr",
     pair: tuple[int, int] | None = None,
+    tracker: Tracker | None = None,
 ) -> Subject:
     """The trial of an MLflow run, by its id or the first digits of it.
 
+    tracker: one that is open already, in place of `tracking_uri`.
+
     Raises TrackerError, WeightsError, DataError or GalleryError, each with one line for the user.
     """
-    tracker = Tracker(tracking_uri)
+    tracker = tracker or Tracker(tracking_uri)
     record, others = find(tracker, run_id)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
     study = _Study(tracker, record.tags.get(names.PARENT))

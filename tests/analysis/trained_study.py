@@ -18,6 +18,7 @@ from vae_trainables.evaluation import as_float, evaluation_noise
 from vae_trainables.session import Session
 from vae_trainables.train import TrialData
 
+KIND = "digits_sweep"
 OBJECTIVE = {"metric": "val/mse", "direction": "minimize"}
 TINY = TrialConfig(
     kind="mlp_vae", hidden=(64,), latent_dim=8, dataset="digits", noise_factor=0.45,
@@ -95,7 +96,7 @@ def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, fl
         names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.PHASE: planned.phase,
         names.SEED: planned.config.seed, names.CONFIG: planned.config.fingerprint(),
         names.REFERENCE: str(planned.reference).lower(), names.ATTEMPT: 1,
-        names.LIKE: planned.like, "vae.device": "cpu",
+        names.LIKE: planned.like, "vae.device": "cpu", names.KIND: KIND,
     }  # fmt: skip
     params = planned.config.model_dump(mode="json")
     run = {"name": f"trial-{planned.key}", "tags": tags, "params": params, "time": 1_000}

@@ -32,6 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
     "too big": {"hidden": (60_000, 60_000)},  # 14 GiB of weights
     "silent": {"evaluations": ()},  # leaves val/probe out
     "long": {"epochs": 40},
+    "very long": {"epochs": 250},  # outlives the seconds that `ray job stop` takes
     "endless": {"epochs": 1_000_000},
 }
 

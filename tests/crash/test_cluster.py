@@ -29,7 +29,7 @@ def test_a_job_survives_ray_job_stop_and_the_death_of_a_node(
     make_study: Callable[..., Study], server: MlflowServer, cluster: Cluster, tmp_path: Path
 ) -> None:
     worker = cluster.add()
-    study = make_study(*TRIALS, "--cpus", "2", uri=server.uri, cases="long,long,plain")
+    study = make_study(*TRIALS, "--cpus", "2", uri=server.uri, cases="very long,very long,plain")
     both = ("0000", "0001")
 
     job = submitted(study, cluster, "first", tmp_path / "first.log")
