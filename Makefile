@@ -53,4 +53,4 @@ clean:  ## remove what make created, not your studies
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
 docs: $(STAMP)  ## the documentation as a site, warnings are errors
-	@$(BIN)/python -m docs.generate_reference && $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python -m docs.generate_reference && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

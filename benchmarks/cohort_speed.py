@@ -127,7 +127,7 @@ def cohorts(
     for way in ways:
         chosen = Ways(
             convolution=way,
-            compiled=False if options.no_compile else None,
+            compiled=True if options.compiled else None,
             capture=False if options.no_capture else None,
         )
         for slots in options.slots:

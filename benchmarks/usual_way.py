@@ -31,7 +31,6 @@ def trial(config: dict[str, Any]) -> None:
     """One configuration: a plain PyTorch loop that reports each epoch."""
     import torch
     from ray import tune
-    from torch.nn.functional import binary_cross_entropy
     from torch.utils.data import DataLoader
 
     from vae_trainables.config import TrialConfig
@@ -42,28 +41,37 @@ def trial(config: dict[str, Any]) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
     train = DataLoader(load(config["data"], True, config["images"]), BATCH, shuffle=True)
     val = DataLoader(load(config["data"], False, config["val_images"]), BATCH)
-
-    def losses(x: Any) -> tuple[Any, Any, Any]:
-        noisy = (x + 0.45 * torch.randn_like(x)).clamp(0, 1)
-        out = model(noisy, torch.randn(len(x), model.noise_dim))
-        image = torch.sigmoid(out.logits)
-        recon = binary_cross_entropy(image, x, reduction="sum") / len(x)
-        return recon, out.kl.sum(1).mean(), (image - x).square().mean()
-
     for _ in range(config["epochs"]):
-        model.train()
-        for x, _labels in train:
-            recon, kl, _mse = losses(x)
-            optimizer.zero_grad()
-            (recon + config["beta"] * kl).backward()
-            optimizer.step()
+        train_epoch(model, optimizer, train, config["beta"])
         model.eval()
         with torch.no_grad():
             sums = torch.zeros(3)
             for x, _labels in val:
-                sums += torch.stack(losses(x)) * len(x)
+                sums += torch.stack(losses(model, x)) * len(x)
         recon, kl, mse = (sums / config["val_images"]).tolist()
         tune.report({"recon": recon, "kl": kl, "mse": mse, "neg_elbo": recon + kl})
+
+
+def train_epoch(model: Any, optimizer: Any, batches: Any, beta: float) -> None:
+    """One pass over the training images."""
+    model.train()
+    for x, _labels in batches:
+        recon, kl, _mse = losses(model, x)
+        optimizer.zero_grad()
+        (recon + beta * kl).backward()
+        optimizer.step()
+
+
+def losses(model: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Binary cross-entropy and KL in nats per image, MSE; of a noisy batch."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy
+
+    noisy = (x + 0.45 * torch.randn_like(x)).clamp(0, 1)
+    out = model(noisy, torch.randn(len(x), model.noise_dim))
+    image = torch.sigmoid(out.logits)
+    recon = binary_cross_entropy(image, x, reduction="sum") / len(x)
+    return recon, out.kl.sum(1).mean(), (image - x).square().mean()
 
 
 def main() -> None:
