@@ -7,7 +7,7 @@ and map onto them (`OPTUNA_STATE`). Only the driver writes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from studies.definition import Direction
 from studies.runner.journal import Journal, LedgerError
@@ -91,6 +91,29 @@ class LedgerTrial:
         return number if self.phase == "search" else f"{self.phase}-{number}"
 
 
+class _Storage(JournalStorage):
+    """Optuna's storage, in which `study.ask` does not find what the ledger has planned.
+
+    For `ask` any waiting trial is a suggestion that somebody enqueued: it would begin anew what
+    waits here for a worker, or to be continued.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self.planned: set[int] = set()  # ids of the trials in the ledger
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        found = super().get_all_trials(study_id, deepcopy, states)
+        if states == (TrialState.WAITING,):
+            return [trial for trial in found if trial._trial_id not in self.planned]
+        return found
+
+
 class Ledger:
     """Opens or creates the ledger of one study in `folder`.
 
@@ -102,7 +125,7 @@ class Ledger:
         self.name = name
         self.folder = folder
         self.journal = Journal(folder / "ledger.journal")
-        self.storage = JournalStorage(self.journal)
+        self.storage = _Storage(self.journal)
         self.trials: dict[str, LedgerTrial] = {}
         self.open: dict[str, LedgerTrial] = {}  # those that have not ended
         self.suggested = 0  # configurations that the sampler suggested
@@ -241,6 +264,7 @@ class Ledger:
     def _register(self, trial: LedgerTrial, trial_id: int) -> None:
         self.trials[trial.key] = trial
         self._ids[trial.key] = trial_id
+        self.storage.planned.add(trial_id)
         if trial.status not in ENDED:
             self.open[trial.key] = trial
         self.suggested += trial.phase == "search" and not trial.like
@@ -266,7 +290,7 @@ class Ledger:
         if self.storage.get_trial(trial_id).state != state:
             self.storage.set_trial_state_values(trial_id, state, values)
 
-    def _frozen(self, trial: LedgerTrial) -> optuna.trial.FrozenTrial:
+    def _frozen(self, trial: LedgerTrial) -> FrozenTrial:
         return self.storage.get_trial(self._ids[trial.key])
 
     def _load(self, optuna_name: str) -> None:
@@ -298,7 +322,7 @@ class Ledger:
             self._register(trial, frozen._trial_id)
             self._settle(trial, frozen)
 
-    def _settle(self, trial: LedgerTrial, frozen: optuna.trial.FrozenTrial) -> None:
+    def _settle(self, trial: LedgerTrial, frozen: FrozenTrial) -> None:
         """A trial without an end was interrupted, whatever its last line says."""
         if frozen.state.is_finished():
             return
@@ -308,9 +332,10 @@ class Ledger:
             self._attr(trial, "reason", trial.reason)
         if trial.status != "planned":
             trial.status = "interrupted"
+            self.open[trial.key] = trial  # also one whose end was torn off behind its status
             self._move(trial)
 
-    def _discard(self, frozen: optuna.trial.FrozenTrial) -> None:
+    def _discard(self, frozen: FrozenTrial) -> None:
         if not frozen.state.is_finished():
             self.storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
 

@@ -173,6 +173,23 @@ def test_an_unwritable_folder_is_one_clear_line(tmp_path: Path) -> None:
         Ledger(blocked / "study", "x")
 
 
+def test_what_waits_for_a_worker_is_not_suggested_anew(ledger: Ledger) -> None:
+    """Optuna's `ask` takes waiting trials for enqueued suggestions and would begin them again."""
+    lost = ledger.ask(configure, REFERENCE)
+    ledger.start(lost)
+    ledger.report(lost, 1, 0.5)
+    ledger.end(lost, "interrupted", values=None, reason="the worker process died")
+    seed = ledger.plan("search", REFERENCE, like=lost, reference=False)
+    assert ledger.ask(configure, REFERENCE).key == "0002"
+    ledger = reopened(ledger)
+    assert ledger.ask(configure, REFERENCE).key == "0003"
+    ledger.enqueue({"lr": 2e-3})  # while a suggestion that somebody enqueued is still taken
+    assert ledger.ask(configure, REFERENCE).config.lr == 2e-3
+    assert (ledger.trials[lost.key].attempt, ledger.trials[lost.key].reports) == (1, {1: 0.5})
+    assert ledger.trials[seed.key].status == "planned"
+    assert ledger.suggested == 4
+
+
 def test_facts_are_kept(ledger: Ledger) -> None:
     ledger.set_facts({"code": "1"})
     assert reopened(ledger).facts() == {"data": "abc", "code": "1"}
