@@ -11,7 +11,7 @@ from rich.live import Live
 
 from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
-from studies.runner.preflight import shown
+from studies.runner.provenance import command, shown
 from studies.tracker.progress import (
     LINE_EVERY_S,
     REFRESH_S,
@@ -120,9 +120,7 @@ class Console:
         if undelivered:
             self.say(f"tracker:    {undelivered}")
         if outcome != "finished":
-            again = shlex.join(
-                ["python", "-m", f"studies.{self.plan.definition.kind}", *_resumed()]
-            )
+            again = command(self.plan.definition.kind, *_to_resume())
             storage = shlex.quote(str(self.plan.settings.storage))
             self.say(f"stopped:    {outcome}; everything until here is kept in {storage}")
             self.say(f"resume:     {again}")
@@ -135,9 +133,8 @@ def best_and_reference(plan: Plan, ledger: Ledger) -> tuple[LedgerTrial | None, 
     return (ranked[0] if ranked else None), next(finished, None)
 
 
-def _resumed() -> list[str]:
-    given = sys.argv[1:]
-    return given if "--resume" in given or "--confirm-only" in given else [*given, "--resume"]
+def _to_resume() -> list[str]:
+    return [] if {"--resume", "--confirm-only"} & set(sys.argv) else ["--resume"]
 
 
 def _epochs(ledger: Ledger) -> int:

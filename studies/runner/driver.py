@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ class Run:
     uri: str
     console: Console
     stop: StopRequest
+    began: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
         """Train what is left to train; close everything however it ends."""
@@ -184,6 +186,7 @@ class Run:
                 failures_in_a_row=settings.max_failures,
                 worker_retries=settings.worker_retries,
                 time_budget_s=settings.time_budget or math.inf,
+                deadline=self.began + (settings.time_budget or math.inf),
             ),
             tags=publication.trial_tags(plan),
             backlog=[t for t in ledger.open.values() if t.phase == phase],

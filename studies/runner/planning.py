@@ -17,6 +17,7 @@ from studies.runner.pruning import SuccessiveHalving
 from studies.runner.settings import Settings
 from vae_trainables.config import TrialConfig, stable_hash
 
+DRAWS = 64  # of a space, to see what it suggests
 CONFIRM_SEED = 1_000_000  # fresh seeds: far from any that a search used
 
 
@@ -75,10 +76,10 @@ class Plan:
                 return optuna.samplers.NSGAIISampler(seed=seed)
 
 
-def widest_latent(plan: Plan, draws: int = 64) -> int:
+def widest_latent(plan: Plan) -> int:
     """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = (plan.configure(study.ask()).latent_dim for _ in range(draws))
+    drawn = (plan.configure(study.ask()).latent_dim for _ in range(DRAWS))
     return max(plan.reference.latent_dim, *drawn)
 
 
@@ -103,9 +104,27 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
     companions = tuple(updated(config, changes) for config in definition.companions)
-    return Plan(
-        definition, settings, updated(definition.reference, changes), objectives, companions
-    )
+    reference = updated(definition.reference, changes)
+    plan = Plan(definition, settings, reference, objectives, companions)
+    _try_space(plan)
+    return plan
+
+
+def _try_space(plan: Plan) -> None:
+    """Raise InputError for a space without the reference's values or with what cannot be."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(plan.definition.reference_params())
+    first, where = study.ask(), f"the space of studies.{plan.definition.kind}"
+    try:
+        plan.configure(first)
+        for _ in range(DRAWS):
+            plan.configure(study.ask())
+    except ValueError as error:
+        raise InputError(f"{where}: {str(error).splitlines()[0]}") from error
+    for name, distribution in first.distributions.items():
+        if not distribution._contains(distribution.to_internal_repr(first.params[name])):
+            value = first.params[name]
+            raise InputError(f"{where}: the reference's {name} = {value!r} lies outside of it")
 
 
 def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ray._private.runtime_env.packaging import _dir_travel
 
 from studies.runner.errors import InputError
-from studies.runner.provenance import code_hash, versions
+from studies.runner.provenance import code_hash, shown, versions
 
 TIMEOUT_S = 10.0
 JOB_UPLOAD_LIMIT = 100 * 2**20
@@ -195,11 +195,3 @@ def judge_nodes(facts: dict[str, dict[str, Any]], uri: str) -> None:
                 f"node {node} does not reach the tracker that the driver reaches at {shown(uri)} "
                 f"({fact['tracker']}); use an address that is valid on every node"
             )
-
-
-def shown(uri: str) -> str:
-    """The URI without user and password."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rsplit("@", 1)[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "system": platform.system(), "release": platform.release()}
 
 
-def command(kind: str) -> str:
-    """The command line that was given, as it can be given again."""
-    return shlex.join(["python", "-m", f"studies.{kind}", *sys.argv[1:]])
+def command(kind: str, *more: str) -> str:
+    """The command line that was given, as it can be given again; a password is to be filled in."""
+    given = [shown(argument) for argument in sys.argv[1:]]
+    return shlex.join(["python", "-m", f"studies.{kind}", *given, *more])
+
+
+def shown(text: str) -> str:
+    """An address, or a flag with one, without its user and password.
+
+    >>> shown("--tracking-uri=http://ada:s3cret@host:5000")
+    '--tracking-uri=http://***@host:5000'
+    """
+    return re.sub(r"(?<!sqlite)(://)\S*@", r"\1***@", text)

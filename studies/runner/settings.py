@@ -5,6 +5,7 @@ What is trained belongs to `vae_trainables.config.TrialConfig`; here is where, h
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,9 +37,15 @@ class Settings:
     """The flags, after presets."""
 
     trials: Annotated[
-        int | None, _option("Configurations to try in all, resumed ones included.", SEARCH)
+        int | None,
+        _option("Configurations to try in all, resumed ones included. [default: 20]", SEARCH),
     ] = None
-    epochs: Annotated[int | None, _option("Epochs of a trial that is not pruned.", SEARCH)] = None
+    epochs: Annotated[
+        int | None,
+        _option(
+            "Epochs of a trial that is not pruned. [default: 10; with --reference its own]", SEARCH
+        ),
+    ] = None
     objective: Annotated[
         str | None, _option("What to optimise; several with commas give a Pareto front.", SEARCH)
     ] = None
@@ -54,11 +61,19 @@ class Settings:
     ] = 1
     reference: Annotated[
         bool,
-        _option("No search: train exactly the reference, --seeds times, test at the end.", SEARCH),
+        _option(
+            "No search: train exactly the reference, and what it is compared with, --seeds times; "
+            "test at the end.",
+            SEARCH,
+        ),
     ] = False
     preset: Annotated[
         Preset | None,
-        _option("demo: minutes on a laptop. quick: a first look. full: with confirmation.", SEARCH),
+        _option(
+            "demo: 6 trials of 3 epochs on 6,000 images. quick: 30 of 6 on 20,000. "
+            "full: 100 of 20 on all, then confirmation.",
+            SEARCH,
+        ),
     ] = None
 
     gpus: Annotated[int, _option("GPUs to use; 0 trains on CPUs.", RESOURCES)] = 0
@@ -92,7 +107,12 @@ class Settings:
         Path, _option("Folder of ledgers, checkpoints and the embedded tracker.", RECORD)
     ] = Path("runs")
     tracking_uri: Annotated[
-        str | None, _option("MLflow: sqlite:///file or http://server; default: embedded.", RECORD)
+        str | None,
+        _option(
+            "MLflow: sqlite:///file or http://server; default: MLFLOW_TRACKING_URI, else "
+            "mlflow.db in the storage.",
+            RECORD,
+        ),
     ] = None
     resume: Annotated[
         bool, _option("Continue a study that exists; a larger --trials extends it.", RECORD)
@@ -102,7 +122,11 @@ class Settings:
     ] = False
 
     confirm_top: Annotated[
-        int, _option("Retrain the best N and the reference on fresh seeds; 0: don't.", CONFIRM)
+        int,
+        _option(
+            "Retrain the best N and the reference on fresh seeds; 0: don't (--confirm-only: 3).",
+            CONFIRM,
+        ),
     ] = 0
     confirm_seeds: Annotated[int, _option("How many fresh seeds.", CONFIRM)] = 5
     confirm_only: Annotated[bool, _option("No further search: confirm what is there.", CONFIRM)] = (
@@ -173,10 +197,11 @@ _AT_LEAST = {
     "trial_memory_gb": 0.1,
 }
 
+CONFIRM_TOP = 3
 PRESETS: dict[str, dict[str, object]] = {
     "demo": {"trials": 6, "epochs": 3, "train_size": 6_000},
     "quick": {"trials": 30, "epochs": 6, "train_size": 20_000},
-    "full": {"trials": 100, "epochs": 20, "confirm_top": 3},
+    "full": {"trials": 100, "epochs": 20, "confirm_top": CONFIRM_TOP},
 }
 DEFAULTS: dict[str, object] = {"trials": 20, "epochs": 10}
 
@@ -185,11 +210,16 @@ def with_preset(values: dict[str, object]) -> Settings:
     """Settings from parsed flags: a preset fills what was left at its default.
 
     `--reference` has no defaults of its own: it means exactly the reference, its epochs included.
+    `--confirm-only` without a number confirms `CONFIRM_TOP`.
     """
     initial = {f.name: f.default for f in fields(Settings)}
     preset = PRESETS.get(str(values.get("preset")), {})
     defaults = {} if values.get("reference") else DEFAULTS
-    for name, value in {**defaults, **preset}.items():
+    filled: dict[str, object] = {"tracking_uri": os.environ.get("MLFLOW_TRACKING_URI") or None}
+    filled |= {**defaults, **preset}
+    if values.get("confirm_only"):
+        filled.setdefault("confirm_top", CONFIRM_TOP)
+    for name, value in filled.items():
         if values.get(name) == initial[name]:
             values = values | {name: value}
     return Settings(**values)  # type: ignore[arg-type]

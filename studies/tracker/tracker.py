@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from studies.tracker import names
 from studies.tracker.sender import URI_VARIABLE, SenderState, hung_up, read_state
@@ -37,7 +36,7 @@ class Tracker:
         self.study_name = study
         self.spool = Spool(folder)
         header = {"study": study, "artifact_location": artifact_location}
-        if not urlsplit(uri).password:  # a secret stays out of files
+        if uri.startswith("sqlite:") or "@" not in uri:  # a secret stays out of files
             header["uri"] = uri
         write_whole(folder / "study.json", json.dumps(header))
         self._sender = self._start_sender()

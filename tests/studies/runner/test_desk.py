@@ -178,7 +178,7 @@ def test_failures_in_a_row_stop_the_study_and_others_do_not(tmp_path: Path) -> N
 
 
 def test_the_time_budget_stops_the_study(tmp_path: Path) -> None:
-    office = Office(tmp_path, limits=Limits(time_budget_s=0))
+    office = Office(tmp_path, limits=Limits(time_budget_s=0, deadline=0))
     with pytest.raises(StudyStopped, match="time budget"):
         office.desk.check()
 
