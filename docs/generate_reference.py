@@ -28,10 +28,31 @@ METRICS = {
 }
 
 
+TAGS = {
+    names.ROLE: "study (the parent run) or trial",
+    names.STUDY: "the study's name",
+    names.TRIAL: "the trial's key: 0007, confirm-0003, reference-0002",
+    names.PHASE: "search, confirm or reference",
+    names.STATUS: "how it stands or ended, see below",
+    names.REASON: "why it did not finish",
+    names.SEED: "the trial's random seed",
+    names.CONFIG: "hash of the configuration without its seed: equal for repeats",
+    names.REFERENCE: "true where the configuration is the reference system's",
+    names.ATTEMPT: "how often a worker took the trial up",
+    names.LIKE: "key of the search trial whose configuration this one repeats",
+    names.NOTES: "what the trial remarked, such as a damaged checkpoint",
+    names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
+    names.KIND: "the module of the study",
+    names.DATASET: "the data set",
+    names.COMMIT: "the checkout's commit",
+}
+
+
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+    escaped = [[re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in rows]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in escaped]) + "\n"
 
 
 def configuration() -> str:
@@ -67,13 +88,13 @@ def command_line() -> str:
 def mlflow_names() -> str:
     """Every tag and file."""
     constants = {k: v for k, v in vars(names).items() if isinstance(v, str) and k.isupper()}
-    tags = [(f"`{v}`",) for v in constants.values() if v.startswith("vae.")]
+    tags = [(f"`{v}`", TAGS[v]) for v in constants.values() if v.startswith("vae.")]
     files = [(f"`{v}`",) for k, v in constants.items() if k.endswith("_FILE")]
     status = [(f"`{k}`", v) for k, v in names.MLFLOW_STATUS.items()]
     return (
         "# Names in MLflow\n\nOne experiment per study, named like it; one parent run, one child "
         "run per trial.\n\n## Tags\n\n"
-        + table(("tag",), tags)
+        + table(("tag", "meaning"), tags)
         + "\n## Artifacts\n\n"
         + table(("file",), files)
         + "\n## Status\n\n"

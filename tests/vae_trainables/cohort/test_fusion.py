@@ -73,3 +73,15 @@ def test_kinds_without_stacked_kernels_are_not_padded() -> None:
 
 def test_per_slot_settings_exist() -> None:
     assert set(TrialConfig.model_fields) >= PER_SLOT
+
+
+SHARED = {
+    "batch_size", "blocks", "channels", "dataset", "eval_noise_factor", "eval_noise_kind",
+    "evaluations", "gaussian_std", "hidden", "image_size", "kind", "likelihood", "noise_kind",
+    "num_classes", "optimizer", "recon_term", "threads", "train_size", "width", "widths",
+}  # fmt: skip
+
+
+def test_a_new_setting_is_not_forgotten_in_cohorts() -> None:
+    """Teach `objective.py` (a loss term) or the step what it means, then name it here."""
+    assert set(TrialConfig.model_fields) == PER_SLOT | SHARED
