@@ -173,7 +173,6 @@ def ours(mode: str, trials: int, concurrent: int, slots: int) -> dict[str, float
                 parameters={},
                 resources={"cpu": 1},
                 concurrent=concurrent,
-                worker_retries=0,
             )
         took = time.perf_counter() - started
         left = office.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Original:
     opened_test: bool
     provenance: dict[str, Any]
     data_dir: str | None
+    device: str = "cpu"
 
     @property
     def epochs(self) -> int:
@@ -70,6 +72,7 @@ def read(run_id: str, uri: str) -> Original:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = MlflowClient(tracking_uri=uri)
     try:
         run = client.get_run(run_id)
@@ -97,6 +100,7 @@ def read(run_id: str, uri: str) -> Original:
         names.TEST_OPENED in run.data.tags,
         files[names.PROVENANCE_FILE],
         files[names.STUDY_FILE]["settings"].get("data_dir"),
+        run.data.tags.get("vae.device", "cpu"),
     )
 
 
@@ -147,6 +151,8 @@ def differences(original: Original) -> list[str]:
     """What is not as it was: any of it may change the last bits."""
     now, before = provenance.versions(), original.provenance["versions"]
     found = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
+    if original.device != "cpu":
+        found.append(f"trained on {original.device}, again on cpu")
     if provenance.machine()["cpu"] != original.provenance["machine"]["cpu"]:
         found.append("another CPU")
     if provenance.code_hash() != original.provenance["code"]:
@@ -173,7 +179,7 @@ def verdict(rows: list[Comparison], changed: list[str]) -> tuple[bool, str]:
 def command(
     run_id: Annotated[str, typer.Argument(help="A trial's run id, as MLflow shows it.")],
     tracking_uri: Annotated[
-        str, typer.Option(help="Where the trial is recorded.")
+        str, typer.Option(help="Where the trial is recorded.", envvar="MLFLOW_TRACKING_URI")
     ] = "sqlite:///runs/mlflow.db",
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the IDX files.")] = None,
     check: Annotated[

@@ -27,7 +27,13 @@ WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 ROBUSTNESS = "robustness.json"
 ERROR = "error.txt"
-_ALLOCATION_FAILED = ("can't allocate memory", "not enough memory", "CUDA out of memory")
+_ALLOCATION_FAILED = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass

@@ -70,6 +70,12 @@ def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Exception as error:  # a fault of ours, or of Ray's: what was recorded before is whole
+        if values.get("debug"):
+            traceback.print_exc()
+        first = (str(error).strip().splitlines() or [""])[0]
+        print(f"error: {type(error).__name__}: {first} (--debug shows where)", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped by the user (Ctrl-C): nothing was started", file=sys.stderr)
         return 130

@@ -86,7 +86,7 @@ def _connect(address: str) -> None:
 
 def check(settings: Settings, uri: str) -> None:
     """The cluster can run this study on every node; raises PreflightError."""
-    wanted_cpus = settings.cpus or settings.gpus or 1
+    wanted_cpus = max(settings.cpus or 0, settings.threads * max(settings.gpus, 1))
     preflight.cluster_has(ray.cluster_resources(), settings.gpus, wanted_cpus)
     if settings.address is None and "RAY_ADDRESS" not in os.environ:
         return  # one node, this one: the checks before have seen it

@@ -9,6 +9,7 @@ travel through a mailbox actor, because a running trainable takes no messages.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,19 @@ from ray import tune
 from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from studies.runner import tuning
 from studies.runner.desk import Desk
-from studies.runner.ledger import LedgerTrial
+from studies.runner.ledger import ENDED, LedgerTrial
 from studies.runner.trainable import unpack
 from studies.runner.workbench import Workbench
 from vae_trainables.cohort import Assignment
 from vae_trainables.config import TrialConfig
 from vae_trainables.session import Record
+
+DEATHS_IN_A_ROW = 9  # without a word from any worker between them
+IDLE_S = 0.2
 
 
 @ray.remote(num_cpus=0)
@@ -56,10 +61,13 @@ class CohortTrainable(tune.Trainable):
         mailbox: Any,
         slots: int | None,
         latent_dim: int,
+        keys: int,
     ) -> None:
         """Called once: the worker lives as long as the study."""
         self.name, self.mailbox = config["worker"], mailbox
-        self.bench = Workbench(unpack(data), device=device, slots=slots, latent_dim=latent_dim)
+        self.bench = Workbench(
+            unpack(data), device=device, slots=slots, latent_dim=latent_dim, keys=keys
+        )
 
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
@@ -71,6 +79,8 @@ class CohortTrainable(tune.Trainable):
                 records = self.bench.take(letter["key"], _assignment(letter))
                 told += [(letter["key"], record) for record in records]
         fresh, evicted = self.bench.run_epoch()
+        if not self.bench.seats:
+            time.sleep(IDLE_S)  # others may lose trials that this worker then takes
         texts = [[key, record.to_json()] for key, record in told + fresh]
         return {
             "records": json.dumps(texts),
@@ -92,30 +102,40 @@ def _assignment(letter: dict[str, Any]) -> Assignment:
 
 @dataclass
 class Dealer:
-    """Keeps every worker's slots filled from the desk, and takes back what a lost worker held."""
+    """Keeps every worker's slots filled from the desk, and takes back what a lost worker held.
+
+    Of several trials that shared a worker when it died, one may be the cause: each is a suspect
+    until it has trained an epoch alone, and only a death alone counts against a trial.
+    """
 
     desk: Desk
     mailbox: Any
     slots: int  # of a worker that has not said yet how many it has
     hands: dict[str, dict[str, LedgerTrial]] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
+    deaths: int = 0  # of workers, in a row
 
     def deal(self, worker: str, slots: int) -> bool:
-        """Fill the worker's free slots; whether it has anything to do."""
+        """Fill the worker's free slots; whether there may be anything more to do for it."""
         hand = self.hands.setdefault(worker, {})
         letters = []
-        for trial in self.desk.next_hand(slots - len(hand)):
+        for trial in self.desk.next_hand((1 if self.suspects else slots) - len(hand)):
             hand[trial.key] = trial
             letters.append(self.desk.assignment(trial) | {"told": max(trial.reports, default=0)})
         self._send(worker, letters)
-        return bool(hand)
+        return bool(hand or self.desk.under_way or self.desk.backlog)
 
     def hear(self, worker: str, result: dict[str, Any]) -> bool:
         """Take a worker's records and deal again; whether it has anything to do."""
         hand = self.hands.setdefault(worker, {})
         released = []
+        self.deaths = 0
+        records = [(key, Record.from_json(text)) for key, text in json.loads(result["records"])]
+        if len(hand) == 1:
+            self.suspects -= {key for key, _ in records}
         with self.desk.ending():
-            for key, text in json.loads(result["records"]):
-                trial, record = hand.get(key), Record.from_json(text)
+            for key, record in records:
+                trial = hand.get(key)
                 if trial is None or not self.desk.report(trial, record):
                     continue
                 del hand[key]
@@ -123,13 +143,27 @@ class Dealer:
                     released.append({"release": key})
         self._send(worker, released)
         for key in json.loads(result["evicted"]):
-            self.desk.put_back(hand.pop(key), "memory ran out: fewer train together from now on")
+            if key in hand:  # else it was pruned in the meantime
+                reason = "memory ran out: fewer train together from now on"
+                self.desk.put_back(hand.pop(key), reason)
         return self.deal(worker, result["slots"])
 
     def lost(self, worker: str, reason: str) -> None:
         """The worker's process died: others go on with its trials, unless that was too often."""
-        for trial in self.hands.pop(worker, {}).values():
-            self.desk.lost(trial, "worker_lost", reason)
+        hand = self.hands.pop(worker, {})
+        self.deaths += 1
+        if self.deaths > DEATHS_IN_A_ROW:
+            self.desk.stop_reason = f"{self.deaths} workers died one after the other ({reason})"
+        for trial in hand.values():
+            if len(hand) == 1:
+                self.desk.lost(trial, "worker_lost", reason)
+                if trial.status in ENDED:
+                    self.suspects.discard(trial.key)
+            else:
+                self.suspects.add(trial.key)
+                self.desk.put_back(trial, reason)
+        if len(hand) > 1:
+            self.desk.say(f"{reason} with {len(hand)} trials: each trains an epoch alone now")
         ray.get(self.mailbox.take.remote(worker))
 
     def _send(self, worker: str, letters: list[dict[str, Any]]) -> None:
@@ -192,17 +226,19 @@ def run(
     device: str,
     slots: int | None,
     latent_dim: int,
+    keys: int,
     workers: int,
     resources: dict[str, float],
-    worker_retries: int,
 ) -> None:
     """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
 
-    slots: None lets each worker measure, with the first trial that it is dealt.
+    slots: None lets each worker measure, with the first trial that it is dealt. keys: fusion keys
+    that share them.
 
     Raises StudyStopped.
     """
-    mailbox = Mailbox.remote()  # type: ignore[attr-defined]
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox = Mailbox.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     dealer = Dealer(desk, mailbox, slots or 1)
     trainable = tune.with_parameters(
         CohortTrainable,
@@ -211,11 +247,12 @@ def run(
         mailbox=mailbox,
         slots=slots,
         latent_dim=latent_dim,
+        keys=keys,
     )
     tuning.fit(
         tune.with_resources(trainable, resources),
         DealerCallback(dealer),
-        worker_retries,
+        -1,  # the dealer counts deaths: a worker's own tally would end a GPU's work for good
         param_space={"worker": tune.grid_search([f"worker-{i}" for i in range(workers)])},
         scheduler=DealerScheduler(dealer),
     )

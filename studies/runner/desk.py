@@ -48,7 +48,6 @@ class Limits:
 class Tally:
     """What happened since the desk was opened."""
 
-    epochs: int = 0
     failures_in_a_row: int = 0
     lost_workers: Counter[str] = field(default_factory=Counter)
 
@@ -84,6 +83,7 @@ class Desk:
         self.tally = Tally()
         self.stop_reason = ""
         self._batched = False
+        self._over: list[Path] = []
         self._last_sign = time.monotonic()
         if pruner is not None:
             for trial in ledger.trials.values():
@@ -137,7 +137,6 @@ class Desk:
         if not math.isfinite(value):
             self.end(trial, "diverged", f"{self.prune_on.metric} is {value}")
             return True
-        self.tally.epochs += 1
         self.ledger.report(trial, record.epoch, value)
         if record.outcome == "finished":
             self._finish(trial, record)
@@ -152,8 +151,8 @@ class Desk:
         return pruned
 
     def _note(self, trial: LedgerTrial, record: Record) -> None:
-        """What a record says goes to the tracker, once: a resumed trial repeats old epochs."""
-        if record.metrics and record.epoch not in trial.reports:
+        """What a record says goes to the tracker, which takes each epoch once."""
+        if record.metrics:
             self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
         if record.notes:
             self.say(f"trial {trial.key}: {'; '.join(record.notes)}")
@@ -192,8 +191,15 @@ class Desk:
         self.ledger.end(trial, status, values=values, reason=reason)
         self._commit()
         self.under_way.discard(trial.key)
-        checkpoint.discard(self.folder_of(trial))
+        self._over.append(self.folder_of(trial))
+        if not self._batched:
+            self._discard()
         self._count(status)
+
+    def _discard(self) -> None:
+        """Remove the checkpoints of trials whose end is on disk."""
+        while self._over:
+            checkpoint.discard(self._over.pop())
 
     def lost(self, trial: LedgerTrial, status: Status, reason: str) -> None:
         """The trial's worker died: it goes on elsewhere, or ends if that happened too often."""
@@ -245,6 +251,7 @@ class Desk:
                 self._batched = False
                 self.tracker.commit()
         self.ledger.commit()
+        self._discard()
 
     def next_hand(self, count: int) -> list[LedgerTrial]:
         """Up to `count` trials begun at once, one commit: the tracker hears of them after it."""
@@ -278,12 +285,23 @@ class Desk:
             raise StudyStopped(self.stop_reason)
         if now > self.limits.deadline:
             raise StudyStopped(f"the time budget of {self.limits.time_budget_s:.0f} s is used up")
-        running = any(t.status == "running" for t in self.ledger.open.values())
-        if not running and now - self._last_sign > self.limits.starvation_s:
-            raise StudyStopped(
-                f"no worker has taken up a trial for {self.limits.starvation_s:.0f} s: the "
-                "cluster lacks the CPUs or GPUs that a trial asks for"
+        if now - self._last_sign > self.limits.starvation_s:
+            self._silent()
+
+    def _silent(self) -> None:
+        """No trial is taken up, or those under way say nothing."""
+        limit = f"{self.limits.starvation_s:.0f} s"
+        if any(t.status == "running" for t in self.ledger.open.values()):
+            self._last_sign = time.monotonic()
+            self.say(
+                f"note: no trial has reported for {limit}; if no epoch takes that long, stop with "
+                "Ctrl-C and go on with --resume"
             )
+            return
+        raise StudyStopped(
+            f"no worker has taken up a trial for {limit}: the cluster lacks the CPUs or GPUs that "
+            "a trial asks for"
+        )
 
     def folder_of(self, trial: LedgerTrial) -> Path:
         """Where the trial keeps its checkpoints and weights."""

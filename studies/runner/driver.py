@@ -36,6 +36,8 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
     preflight.tracker_answers(uri)
     folder = study_folder(settings.storage.absolute(), plan.name)
     opening.check_folder(plan, folder)
+    if not (folder / "ledger.journal").exists():
+        preflight.study_is_new(uri, plan.name)
     console = Console(plan)
     with listening() as stop:
         try:
@@ -121,11 +123,15 @@ class Run:
         self.stop.at_once = False
         try:
             self._train(desk, pack(data))
-            left = len([t for t in self.ledger.open.values() if t.phase == phase])
-            if left:
-                raise StudyStopped(f"all workers were lost, {left} trials are left to continue")
+            if desk.stop_reason:
+                raise StudyStopped(desk.stop_reason)
+            if desk.under_way or desk.next() is not None:
+                raise StudyStopped("all workers were lost, and trials are left to do")
         except StudyStopped as stopped:
             self._interrupt(desk, stopped.reason)
+            raise
+        except BaseException as error:
+            self._interrupt(desk, f"the driver failed: {type(error).__name__}")
             raise
         finally:
             self.console.stop_watching()
@@ -136,7 +142,7 @@ class Run:
         settings = self.plan.settings
         device = "cuda" if settings.gpus else "cpu"
         resources = {"cpu": float(settings.threads), "gpu": 1.0 if settings.gpus else 0.0}
-        workers, retries = cluster.concurrent_trials(settings), settings.worker_retries
+        workers = cluster.concurrent_trials(settings)
         if settings.gpus or settings.slots is not None:
             cohorts.run(
                 desk,
@@ -144,9 +150,9 @@ class Run:
                 device=device,
                 slots=settings.slots,
                 latent_dim=planning.widest_latent(self.plan),
+                keys=planning.fusion_keys(self.plan),
                 workers=workers,
                 resources=resources,
-                worker_retries=retries,
             )
             return
         tuning.run(
@@ -212,6 +218,7 @@ class Run:
     def _close(self, tracker: Tracker, outcome: str, patience: float) -> str:
         """Close the parent run and the spool; what could not be delivered, or written."""
         status = "finished" if outcome == "finished" else "interrupted"
+        self.stop.at_once = False  # a signal finds nothing to leave half done any more
         try:
             tracker.tags("", {names.NOTE: publication.note(self.plan, self.ledger)})
             tracker.ended("", status, "" if outcome == "finished" else outcome)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import ValidationError
 
 from studies.definition import Direction
 from studies.runner.journal import Journal, LedgerError
@@ -310,7 +311,7 @@ class Ledger:
             trial = LedgerTrial(
                 phase,
                 frozen.number,
-                TrialConfig.model_validate(attrs["config"]),
+                self._config(attrs["config"]),
                 attrs.get("reference", False),
                 attrs.get("status", "planned"),
                 attrs.get("attempt", 0),
@@ -321,6 +322,17 @@ class Ledger:
             )
             self._register(trial, frozen._trial_id)
             self._settle(trial, frozen)
+
+    def _config(self, found: dict[str, Any]) -> TrialConfig:
+        try:
+            return TrialConfig.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise LedgerError(
+                f"the ledger in {self.folder} holds a configuration of another version of this "
+                f"program ({first['loc'][0]}: {first['msg']}): use that version, or start another "
+                "--study"
+            ) from error
 
     def _settle(self, trial: LedgerTrial, frozen: FrozenTrial) -> None:
         """A trial without an end was interrupted, whatever its last line says."""

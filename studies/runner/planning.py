@@ -15,6 +15,7 @@ from studies.runner.errors import InputError
 from studies.runner.ledger import Ledger, LedgerTrial, Phase
 from studies.runner.pruning import SuccessiveHalving
 from studies.runner.settings import Settings
+from vae_trainables.cohort.fusion import fusion_key
 from vae_trainables.config import TrialConfig, stable_hash
 
 DRAWS = 64  # of a space, to see what it suggests
@@ -78,9 +79,18 @@ class Plan:
 
 def widest_latent(plan: Plan) -> int:
     """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
+    return max(config.latent_dim for config in _suggestions(plan))
+
+
+def fusion_keys(plan: Plan) -> int:
+    """How many kinds of cohorts the study's trials fall into, about."""
+    return len({fusion_key(config) for config in _suggestions(plan)})
+
+
+def _suggestions(plan: Plan) -> list[TrialConfig]:
+    """The reference and what the space suggests when it is asked at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    drawn = (plan.configure(study.ask()).latent_dim for _ in range(DRAWS))
-    return max(plan.reference.latent_dim, *drawn)
+    return [plan.reference, *(plan.configure(study.ask()) for _ in range(DRAWS))]
 
 
 def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
@@ -206,7 +216,7 @@ def confirmation_runs(
     plan: Plan, ledger: Ledger
 ) -> list[tuple[TrialConfig, LedgerTrial | None, bool]]:
     """The best configurations of the search and the reference, all on the same fresh seeds."""
-    best = ranking(plan, ledger)[: plan.settings.confirm_top]
+    best = ranking(plan, ledger)[: plan.settings.confirm_top or 0]
     reference = next((t for t in ledger.trials.values() if t.reference), None)
     chosen: list[tuple[TrialConfig, LedgerTrial | None, bool]] = [
         (plan.reference, reference, True),

@@ -10,14 +10,16 @@ import os
 import sqlite3
 import urllib.request
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ray._private.runtime_env.packaging import _dir_travel
 
 from studies.runner.errors import InputError
 from studies.runner.provenance import code_hash, shown, versions
+from studies.tracker import names
 
 TIMEOUT_S = 10.0
 JOB_UPLOAD_LIMIT = 100 * 2**20
@@ -73,11 +75,50 @@ def server_identity(uri: str) -> str:
         return version  # a server that does not let us look at its first experiment
 
 
-def _fetch(uri: str, path: str) -> str:
+def study_is_new(uri: str, study: str) -> None:
+    """The tracker has no study of this name: a new one would be mixed up with it."""
+    scheme = urlsplit(uri).scheme
+    try:
+        known = scheme == "sqlite" and _sqlite_holds(Path(uri.removeprefix("sqlite:///")), study)
+        known = known or (scheme in ("http", "https") and _server_holds(uri, study))
+    except (http.client.HTTPException, OSError, ValueError, KeyError, sqlite3.Error):
+        return  # no such experiment, or no table yet
+    if known:
+        raise PreflightError(
+            f"the tracker {shown(uri)} holds a study {study!r} already, and its ledger is not in "
+            "--storage: name the --storage where it is, or choose another --study"
+        )
+
+
+def _sqlite_holds(path: Path, study: str) -> bool:
+    query = (
+        "SELECT 1 FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id "
+        "JOIN tags t ON t.run_uuid = r.run_uuid WHERE e.name = ? AND t.key = ? AND t.value = ? "
+        "AND r.lifecycle_stage = 'active' LIMIT 1"
+    )
+    with closing(sqlite3.connect(path, timeout=TIMEOUT_S)) as database:
+        found = database.execute(query, (study, names.ROLE, names.ROLE_STUDY)).fetchone()
+    return found is not None
+
+
+def _server_holds(uri: str, study: str) -> bool:
+    api = "/api/2.0/mlflow"
+    named = json.loads(_fetch(uri, f"{api}/experiments/get-by-name?experiment_name={quote(study)}"))
+    wanted = {
+        "experiment_ids": [named["experiment"]["experiment_id"]],
+        "filter": f"tags.`{names.ROLE}` = '{names.ROLE_STUDY}'",
+        "max_results": 1,
+    }
+    return bool(json.loads(_fetch(uri, f"{api}/runs/search", wanted)).get("runs"))
+
+
+def _fetch(uri: str, path: str, body: dict[str, Any] | None = None) -> str:
     """Answer of a server whose URI may hold user and password."""
     parts = urlsplit(uri)
     request = urllib.request.Request(
-        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/") + path
+        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/") + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
     )
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
@@ -120,7 +161,8 @@ def cluster_has(resources: dict[str, float], gpus: int, cpus: int) -> None:
         )
     if cpus > resources.get("CPU", 0):
         raise PreflightError(
-            f"--cpus {cpus}, but the cluster has {resources.get('CPU', 0):.0f}; ask for fewer"
+            f"--cpus, --threads and --gpus ask for {cpus} CPUs, but there are "
+            f"{resources.get('CPU', 0):.0f}; ask for fewer"
         )
 
 

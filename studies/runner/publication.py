@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from studies.runner.console import best_and_reference
 from studies.runner.ledger import Ledger
 from studies.runner.planning import Plan
 from studies.tracker import names
+from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
 from vae_trainables import baselines
 from vae_trainables.config import TrialConfig
@@ -90,7 +92,7 @@ def publish_baselines(
         names=baselines.BASELINES if split_name == "test" else QUICK_BASELINES,
     )
     path = folder / "record" / names.BASELINES_FILE
-    others = json.loads(path.read_text()) if path.exists() else []
+    others = read_whole(path) or []
     kept = [row for row in others if row["split"] != split_name]
     _write(tracker, path, json.dumps(kept + [{"split": split_name, **r} for r in rows], indent=1))
     wiener = baselines.BASELINES["wiener"](training, config.latent_dim)
@@ -127,6 +129,8 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
     _write(tracker, record / names.DIFF_FILE, diff)
     if not (record / names.EXAMPLES_FILE).exists():
         _write_examples(tracker, folder, example_arrays(plan, data))
+    else:
+        tracker.artifact("", record / names.EXAMPLES_FILE)  # a killed driver may not have sent it
 
 
 def study_file(plan: Plan) -> dict[str, Any]:
@@ -187,11 +191,13 @@ def _uint8(images: Tensor) -> np.ndarray[Any, Any]:
 
 def _write_examples(tracker: Tracker, folder: Path, arrays: dict[str, Any]) -> None:
     path = folder / "record" / names.EXAMPLES_FILE
-    np.savez_compressed(path, **arrays)
+    fresh = path.with_name(f"fresh-{path.name}")
+    np.savez_compressed(fresh, **arrays)
+    os.replace(fresh, path)
     tracker.artifact("", path)
 
 
 def _write(tracker: Tracker, path: Path, text: str) -> None:
     if text:
-        path.write_text(text)
+        write_whole(path, text)
         tracker.artifact("", path)

@@ -6,6 +6,7 @@ What is trained belongs to `vae_trainables.config.TrialConfig`; here is where, h
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -122,12 +123,12 @@ class Settings:
     ] = False
 
     confirm_top: Annotated[
-        int,
+        int | None,
         _option(
             "Retrain the best N and the reference on fresh seeds; 0: don't (--confirm-only: 3).",
             CONFIRM,
         ),
-    ] = 0
+    ] = None
     confirm_seeds: Annotated[int, _option("How many fresh seeds.", CONFIRM)] = 5
     confirm_only: Annotated[bool, _option("No further search: confirm what is there.", CONFIRM)] = (
         False
@@ -150,11 +151,11 @@ class Settings:
         """Raise InputError for the first value that cannot work."""
         for name, least in _AT_LEAST.items():
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and not least <= value < MOST:  # which no NaN is
                 raise InputError(f"{_flag(name)} is {value}; it must be at least {least}")
-        if self.slots_per_gpu != "auto" and not (
-            self.slots_per_gpu.isdigit() and int(self.slots_per_gpu) >= 1
-        ):
+        if self.seed + self.seeds > LARGEST_SEED:
+            raise InputError(f"--seed is {self.seed}; the seeds must stay below {LARGEST_SEED:,}")
+        if not re.fullmatch("auto|[1-9][0-9]{0,3}", self.slots_per_gpu):
             raise InputError(
                 f"--slots-per-gpu is {self.slots_per_gpu!r}; give auto or a number from 1"
             )
@@ -165,7 +166,13 @@ class Settings:
         self._check_uri()
 
     def _check_uri(self) -> None:
-        scheme = urlsplit(self.tracking_uri or "sqlite:///x").scheme
+        uri = self.tracking_uri or "sqlite:///x"
+        try:
+            scheme = urlsplit(uri).scheme
+        except ValueError as error:
+            raise InputError(f"--tracking-uri is no address: {error}") from error
+        if scheme == "sqlite" and not uri.startswith("sqlite:///"):
+            raise InputError(f"--tracking-uri is {uri}; a file needs three slashes: sqlite:///FILE")
         if scheme not in ("sqlite", "http", "https", "postgresql", "mysql"):
             raise InputError(
                 f"--tracking-uri has the scheme {scheme!r}; give sqlite:///FILE or http://HOST:PORT"
@@ -177,6 +184,8 @@ class Settings:
         return None if self.slots_per_gpu == "auto" else int(self.slots_per_gpu)
 
 
+MOST = 2**62
+LARGEST_SEED = 1_000_000  # from there on seeds are fresh ones, of confirmations
 _AT_LEAST = {
     "trials": 1,
     "epochs": 1,

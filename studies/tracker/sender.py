@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studies.tracker.spool import Cursor, Postponed, read_events, write_whole
+from studies.tracker.spool import Cursor, Postponed, read_events, read_whole, write_whole
 
 if TYPE_CHECKING:
     from studies.tracker.delivery import Delivery
@@ -42,8 +42,7 @@ class SenderState:
 
 def read_state(folder: Path) -> SenderState:
     """The sender's latest word; an empty state before its first."""
-    path = folder / "sender.json"
-    return SenderState(**json.loads(path.read_text())) if path.exists() else SenderState()
+    return SenderState(**(read_whole(folder / "sender.json") or {}))
 
 
 class Sender:

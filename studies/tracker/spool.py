@@ -80,6 +80,14 @@ class Cursor:
         text = self.path.read_text() if self.path.exists() else ""
         self.offset = int(text) if text.isdigit() else 0  # torn by a crash: deliver all again
 
+    def check(self, events: Path) -> None:
+        """Begin anew where the spool has lost, to a power failure, what was delivered already."""
+        with events.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, min(self.offset, size) - 1))
+            if self.offset > size or (self.offset and file.read(1) != b"\n"):
+                self.advance(0)
+
     def advance(self, offset: int) -> None:
         """Record that everything before `offset` has been delivered."""
         write_whole(self.path, str(offset))
@@ -91,9 +99,7 @@ class Postponed:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "postponed.json"
-        self.events: list[dict[str, Any]] = (
-            json.loads(self.path.read_text()) if self.path.exists() else []
-        )
+        self.events: list[dict[str, Any]] = read_whole(self.path) or []
 
     def __len__(self) -> int:
         return len(self.events)
@@ -110,10 +116,21 @@ class Postponed:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace `path` so that a reader sees the old text or the new one."""
+    """Replace `path` so that a reader, also after a power failure, sees the old text or the new."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def read_whole(path: Path) -> Any:
+    """The JSON in `path`; None where there is none, or none that a crash has left whole."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def read_events(

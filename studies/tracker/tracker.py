@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ from typing import Any
 
 from studies.tracker import names
 from studies.tracker.sender import URI_VARIABLE, SenderState, hung_up, read_state
-from studies.tracker.spool import Spool, write_whole
+from studies.tracker.spool import Cursor, Spool, read_events, read_whole, write_whole
 
 SENDER = (sys.executable, "-m", "studies.tracker.sender")
 PATIENCE_S = 30.0  # how long `close` waits without any progress
@@ -35,11 +36,25 @@ class Tracker:
         self.uri = uri
         self.study_name = study
         self.spool = Spool(folder)
-        header = {"study": study, "artifact_location": artifact_location}
+        address = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        header = {"study": study, "artifact_location": artifact_location, "address": address}
         if uri.startswith("sqlite:") or "@" not in uri:  # a secret stays out of files
             header["uri"] = uri
+        cursor, before = Cursor(folder), read_whole(folder / "study.json") or header
+        cursor.check(self.spool.path)
+        if before.get("address", address) != address:
+            cursor.advance(0)  # another tracker: it gets all from the beginning
         write_whole(folder / "study.json", json.dumps(header))
+        self._told = self._epochs_told()
         self._sender = self._start_sender()
+
+    def _epochs_told(self) -> dict[str, int]:
+        """The last epoch of each trial in the spool: what a killed driver told already."""
+        told: dict[str, int] = {}
+        for event in read_events(self.spool.path, 0, sys.maxsize)[0]:
+            if event["event"] == "metrics":
+                told[event["key"]] = max(event["epoch"], told.get(event["key"], 0))
+        return told
 
     def _start_sender(self) -> socket.socket:
         """Our end of a line to a new sender; when one side dies, the other sees the line closed.
@@ -86,7 +101,10 @@ class Tracker:
         self.spool.append(event="run", key=key, name=name, tags=tags, params=params, time=now_ms())
 
     def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:
-        """A trial's metrics after `epoch`; `time_ms` is theirs for ever, whoever repeats them."""
+        """A trial's metrics after `epoch`, once: one that goes on repeats what it told before."""
+        if epoch <= self._told.get(key, 0):
+            return
+        self._told[key] = epoch
         self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
 
     def tags(self, key: str, tags: dict[str, Any]) -> None:

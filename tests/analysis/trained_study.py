@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from studies.runner import provenance
 from studies.tracker import names
 from studies.tracker.delivery import Delivery
 from vae_trainables import datasets, session
@@ -98,6 +99,8 @@ def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, fl
         names.REFERENCE: str(planned.reference).lower(), names.ATTEMPT: 1,
         names.LIKE: planned.like, "vae.device": "cpu", names.KIND: KIND,
     }  # fmt: skip
+    if opens_test:
+        tags[names.TEST_OPENED] = 2_000
     params = planned.config.model_dump(mode="json")
     run = {"name": f"trial-{planned.key}", "tags": tags, "params": params, "time": 1_000}
     events = [_event("run", planned.key, **run)]
@@ -120,6 +123,15 @@ def _files(folder: Path, name: str, settings: dict[str, Any]) -> list[Path]:
     info = {"name": name, "objectives": [OBJECTIVE], "settings": settings, "distributions": {}}
     study, examples = folder / names.STUDY_FILE, folder / names.EXAMPLES_FILE
     study.write_text(json.dumps(info))
+    origin = folder / names.PROVENANCE_FILE
+    facts = {
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "code": provenance.code_hash(),
+        "data": {name: getattr(digits(), name).fingerprint() for name in ("train", "val")},
+        "threads": 1,
+    }
+    origin.write_text(json.dumps(facts))
     noisy, _ = noisy_and_clean("val", TINY)
     val = digits().val
     np.savez_compressed(
@@ -133,7 +145,7 @@ def _files(folder: Path, name: str, settings: dict[str, Any]) -> list[Path]:
         eval_noise_kind=np.array(TINY.eval_noise_kind),
         eval_noise_factor=np.array(TINY.eval_noise_factor),
     )
-    return [study, examples]
+    return [study, origin, examples]
 
 
 def seeded(config: TrialConfig, seed: int) -> TrialConfig:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -55,5 +57,7 @@ class Ways:
 
 
 def _c_compiler() -> bool:
-    """Whether Triton will find one, as it looks for it."""
-    return any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang"))
+    """Whether Triton will find one, as it looks for it, and Python's headers."""
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    found = any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang"))
+    return found and headers.exists()

@@ -13,6 +13,9 @@ import pytest
 from studies.runner import preflight
 from studies.runner.preflight import PreflightError, judge_nodes
 from studies.runner.provenance import code_hash, versions
+from studies.tracker import names
+from studies.tracker.delivery import Delivery
+from tests.crash.servers import MlflowServer
 
 URI = "sqlite:///m.db"
 
@@ -118,3 +121,32 @@ def _sparse(path: Path, mib: int) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         file.truncate(mib * 2**20)
+
+
+def test_a_tracker_that_holds_a_study_of_this_name_is_not_mixed_up(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    preflight.study_is_new(uri, "mine")  # no database yet
+    delivery = Delivery(uri, "mine", tmp_path.as_uri())
+    preflight.study_is_new(uri, "mine")  # an experiment without a run
+    run = {"event": "run", "key": "", "name": "mine", "params": {}, "time": 1}
+    delivery.deliver([run | {"tags": {names.ROLE: names.ROLE_STUDY}}])
+    preflight.study_is_new(uri, "another")
+    with pytest.raises(PreflightError, match=r"holds a study 'mine' already.* another --study"):
+        preflight.study_is_new(uri, "mine")
+    delivery.client.delete_run(delivery.runs[""].run_id)
+    preflight.study_is_new(uri, "mine")
+
+
+@pytest.mark.slow
+def test_a_server_that_holds_a_study_of_this_name_is_asked(tmp_path: Path) -> None:
+    server = MlflowServer(tmp_path / "server")
+    try:
+        preflight.study_is_new(server.uri, "Gürültü 1/2")
+        delivery = Delivery(server.uri, "Gürültü 1/2", None)
+        run = {"event": "run", "key": "", "name": "x", "params": {}, "time": 1}
+        delivery.deliver([run | {"tags": {names.ROLE: names.ROLE_STUDY}}])
+        with pytest.raises(PreflightError, match="holds a study 'Gürültü 1/2' already"):
+            preflight.study_is_new(server.uri, "Gürültü 1/2")
+        preflight.study_is_new(server.uri, "another")
+    finally:
+        server.kill()

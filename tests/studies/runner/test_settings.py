@@ -33,7 +33,9 @@ def test_the_reference_keeps_its_own_epochs() -> None:
 def test_confirming_alone_confirms_the_best_three() -> None:
     assert given(confirm_only=True).confirm_top == 3
     assert given(confirm_only=True, confirm_top=1).confirm_top == 1
-    assert given().confirm_top == 0
+    assert not given().confirm_top
+    assert given(preset="full").confirm_top == 3
+    assert given(preset="full", confirm_top=0).confirm_top == 0
 
 
 def test_the_environments_tracker_is_heard_and_a_flag_is_stronger(
@@ -58,6 +60,12 @@ def test_the_environments_tracker_is_heard_and_a_flag_is_stronger(
         ({"study": " "}, "--study is empty"),
         ({"reference": True, "confirm_only": True}, "exclude each other"),
         ({"tracking_uri": "ftp://x"}, "--tracking-uri has the scheme 'ftp'"),
+        ({"tracking_uri": "http://[::1"}, "--tracking-uri is no address"),
+        ({"tracking_uri": "sqlite://x.db"}, "three slashes"),
+        ({"eta": float("nan")}, "--eta is nan"),
+        ({"time_budget": float("nan")}, "--time-budget is nan"),
+        ({"seed": 2**31 - 1, "seeds": 2}, "seeds must stay below"),
+        ({"slots_per_gpu": "²"}, "--slots-per-gpu is '²'"),
     ],
 )
 def test_a_value_that_cannot_work_is_named(flags: dict[str, Any], message: str) -> None:

@@ -123,3 +123,64 @@ def test_kinds_that_cannot_be_fused_train_beside_each_other(tmp_path: Path) -> N
     records: dict[str, list[Record]] = {}
     assert train(each, records, 1) == []
     assert sorted(records) == ["0", "1"]
+
+
+def test_a_trial_that_is_wider_than_the_study_usually_is_gets_a_cohort_of_its_own(
+    tmp_path: Path,
+) -> None:
+    each = bench(4)
+    each.take("narrow", assign(config(epochs=1), tmp_path / "narrow"))
+    each.take("wide", assign(config(latent_dim=20, epochs=1), tmp_path / "wide"))
+    records: dict[str, list[Record]] = {}
+    train(each, records, 1)
+    assert {key: found[-1].outcome for key, found in records.items()} == {
+        "narrow": "finished",
+        "wide": "finished",
+    }
+
+
+def test_the_cohorts_of_several_keys_share_the_slots(tmp_path: Path) -> None:
+    each = bench(4, keys=2)
+    for i, chosen in enumerate([*varied(count=2), *varied(count=2, hidden=(32,))]):
+        each.take(str(i), assign(chosen, tmp_path / str(i)))
+    assert len(each.seats) == 4
+    assert {(id(seat.cohort), seat.cohort.slots) for seat in each.seats.values()} == {
+        (id(seat.cohort), 2) for seat in each.seats.values()
+    }
+    assert len({id(seat.cohort) for seat in each.seats.values()}) == 2
+
+
+def test_an_error_that_several_trials_share_is_nobodys_and_one_alone_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Cohort) -> Any:
+        raise RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED")
+
+    monkeypatch.setattr(Cohort, "run_epoch", broken)
+    each = bench(2)
+    for i, chosen in enumerate(varied(count=2)):
+        each.take(str(i), assign(chosen, tmp_path / str(i)))
+    with pytest.raises(RuntimeError, match="CUBLAS"):
+        each.run_epoch()
+    alone = bench(2)
+    alone.take("a", assign(config(), tmp_path / "a"))
+    ((key, record),), evicted = alone.run_epoch()
+    assert (key, record.outcome, evicted) == ("a", "failed", [])
+    assert "in broken" in (tmp_path / "a" / "error.txt").read_text()
+
+
+def test_memory_that_ends_beside_others_makes_a_trial_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = bench(4)
+    first, second = varied(count=2, epochs=1)
+    each.take("a", assign(first, tmp_path / "a"))
+
+    def full(self: Cohort, slot: int, assignment: Assignment) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Cohort, "admit", full)
+    assert each.take("b", assign(second, tmp_path / "b")) == []
+    records: dict[str, list[Record]] = {}
+    assert train(each, records, 1) == ["b"]
+    assert (each.slots, list(records)) == (1, ["a"])

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from studies.tracker.spool import Cursor, Spool, read_events
+from studies.tracker.spool import (
+    Cursor,
+    Postponed,
+    Spool,
+    read_events,
+    read_whole,
+    write_whole,
+)
 
 
 def test_events_come_back_in_order_and_in_parts(tmp_path: Path) -> None:
@@ -63,3 +70,34 @@ def test_the_cursor_is_remembered(tmp_path: Path) -> None:
     assert Cursor(tmp_path).offset == 0
     Cursor(tmp_path).advance(17)
     assert Cursor(tmp_path).offset == 17
+
+
+@pytest.mark.parametrize("lost", [1, 5, 40])
+def test_a_spool_that_lost_what_was_delivered_is_delivered_from_its_beginning(
+    tmp_path: Path, lost: int
+) -> None:
+    """After a power failure the spool may be shorter than what the sender has read."""
+    spool = Spool(tmp_path)
+    for i in range(3):
+        spool.append(event="e", n=i)
+    whole = spool.size
+    cursor = Cursor(tmp_path)
+    cursor.advance(whole)
+    cursor.check(spool.path)
+    assert cursor.offset == whole
+    os.truncate(spool.path, whole - lost)
+    spool = Spool(tmp_path)
+    spool.append(event="e", n=1000)
+    cursor.check(spool.path)
+    assert Cursor(tmp_path).offset == 0
+
+
+def test_a_file_that_a_crash_left_empty_reads_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    assert read_whole(path) is None
+    path.touch()
+    assert read_whole(path) is None
+    write_whole(path, '{"a": 1}')
+    assert read_whole(path) == {"a": 1}
+    (tmp_path / "postponed.json").touch()
+    assert len(Postponed(tmp_path)) == 0
