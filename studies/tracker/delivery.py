@@ -22,6 +22,7 @@ from studies.tracker import names
 
 METRICS_PER_CALL = 800  # MLflow takes 1000 items in one batch,
 ITEMS_PER_CALL = 100  # at most so many of them parameters, and so many tags
+FOR_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # what the UI opens with
 TEXT_LIMIT = 5000  # of a tag or parameter value
 
 
@@ -93,7 +94,9 @@ class Delivery:
     def _experiment(self, artifact_location: str | None) -> str:
         found = self.client.get_experiment_by_name(self.study)
         if found is None:
-            made = self.client.create_experiment(self.study, artifact_location=artifact_location)
+            made = self.client.create_experiment(
+                self.study, artifact_location=artifact_location, tags=FOR_TRAINING
+            )
             return str(made)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
