@@ -2,7 +2,8 @@
 
 It hands out assignments, takes records, says who ends early, and keeps ledger and tracker in step.
 Order matters for a driver that may die at any line: the ledger knows of a trial before the tracker
-does, and the tracker has heard all of a trial before the ledger calls it ended.
+does, and the tracker has heard all of a trial before the ledger calls it ended. Ends are made to
+survive a power failure; plans, starts and epochs' reports that one takes away are made again.
 """
 
 from __future__ import annotations
@@ -99,14 +100,12 @@ class Desk:
         trial = self.backlog.pop(0) if self.backlog else self.source()
         if trial is not None:
             self.under_way.add(trial.key)
-            self._commit()
         return trial
 
     def started(self, trial: LedgerTrial) -> None:
         """A worker begins the trial, or begins it again."""
         self._last_sign = time.monotonic()
         self.ledger.start(trial)
-        self._commit()
         self._announce(trial)
 
     def _announce(self, trial: LedgerTrial) -> None:
@@ -189,7 +188,8 @@ class Desk:
         if not self._batched:
             self.tracker.commit()
         self.ledger.end(trial, status, values=values, reason=reason)
-        self._commit()
+        if not self._batched:
+            self.ledger.commit()
         self.under_way.discard(trial.key)
         self._over.append(self.folder_of(trial))
         if not self._batched:
@@ -266,7 +266,6 @@ class Desk:
                 self._batched = False
         if hand:
             self._last_sign = time.monotonic()
-            self._commit()
         for trial in hand:
             self._announce(trial)
         return hand

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 URI_VARIABLE = "VAE_STUDIES_TRACKING_URI"
 BATCH = 500  # events per delivery; the cursor moves after each
 IDLE_S = 0.1
+PACE_S = 1.0  # between deliveries while a study runs
+FULL_BYTES = 200_000  # of events that wait: then there is enough for a batch
+CLOSE = b'{"event":"close"}\n'
 LONGEST_PAUSE_S = 5.0
 FAREWELL_S = 20.0  # how long to go on trying after the driver's death
 
@@ -75,6 +78,24 @@ class Sender:
                 return False
             if not progress:
                 time.sleep(self.pause)
+            elif not alone:
+                self._gather()
+
+    def _gather(self) -> None:
+        """Let events collect, so that a run's go out in one call; not at the end of a study."""
+        deadline = time.monotonic() + PACE_S
+        while time.monotonic() < deadline and not self._closing():
+            time.sleep(IDLE_S)
+
+    def _closing(self) -> bool:
+        waits = self._spooled - self.cursor.offset
+        with (self.folder / "events.jsonl").open("rb") as file:
+            file.seek(max(0, self._spooled - len(CLOSE)))
+            return (
+                waits > FULL_BYTES
+                or file.read() == CLOSE
+                or (self.driver is None or hung_up(self.driver))
+            )
 
     @property
     def _spooled(self) -> int:
