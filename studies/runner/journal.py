@@ -72,7 +72,12 @@ class Journal(BaseJournalBackend):
         return whole
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Logs from a number on: from memory right after an append, else from the file."""
+        """Logs from a number on: from memory right after an append, else from the file.
+
+        Optuna asks before each of its steps; nobody else writes, so mostly there is nothing new.
+        """
+        if log_number_from == self._count:
+            return
         if self._recent and log_number_from == self._count - len(self._recent):
             recent, self._recent = self._recent, []
             yield from recent

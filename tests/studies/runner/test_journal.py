@@ -101,3 +101,15 @@ def test_optunas_own_backend_reads_what_we_write(tmp_path: Path) -> None:
     again = optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(str(path))))
     assert [t.params for t in again.trials] == [t.params for t in study.trials]
     assert again.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_asking_for_news_when_there_is_none_does_not_read_the_file(tmp_path: Path) -> None:
+    """Optuna asks thousands of times; reading it all each time made long studies crawl."""
+    journal = Journal(tmp_path / "j")
+    journal.append_logs([{"n": 1}, {"n": 2}])
+    assert len(list(journal.read_logs(0))) == 2
+    journal.path.unlink()
+    assert list(journal.read_logs(2)) == []
+    journal.append_logs([{"n": 3}])
+    assert list(journal.read_logs(2)) == [{"n": 3}]
+    assert list(journal.read_logs(3)) == []
