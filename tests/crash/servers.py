@@ -45,10 +45,11 @@ class Process:
         self.log = log
 
     def kill(self) -> None:
-        """SIGKILL to all of it at once."""
-        family = [psutil.Process(self.process.pid)]
-        if self.process.poll() is None:
-            family += family[0].children(recursive=True)
+        """SIGKILL to all of it at once; nothing if it has ended."""
+        if self.process.poll() is not None:
+            return
+        first = psutil.Process(self.process.pid)
+        family = [first, *first.children(recursive=True)]
         for member in family:
             try:
                 member.kill()
