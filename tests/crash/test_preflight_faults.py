@@ -52,6 +52,7 @@ def test_a_storage_that_cannot_be_written(make_study: Callable[..., Study]) -> N
 def test_a_storage_that_would_go_with_the_job(make_study: Callable[..., Study]) -> None:
     study = make_study()
     study.storage = study.storage / "working_dir_files" / "_ray_pkg_1" / "runs"
+    study.storage.parent.mkdir(parents=True)  # for the driver's log
     assert "that outlives the job" in refused(study)
 
 

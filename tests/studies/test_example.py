@@ -20,12 +20,13 @@ def run_study(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     shutil.copytree(ROOT / "studies", checkout / "studies")
     shutil.copytree(ROOT / "vae_trainables", checkout / "vae_trainables")
     shutil.copy(EXAMPLE, checkout / "studies")
+    env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}  # others may set it
     return subprocess.run(
         [sys.executable, "-m", "studies.my_first_study", "--cpus", "1", *flags],
         capture_output=True,
         text=True,
         cwd=checkout,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=env | {"OMP_NUM_THREADS": "1"},
         check=False,
     )
 
