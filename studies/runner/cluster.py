@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,10 +72,13 @@ def _start_local(settings: Settings) -> None:
 
 
 def _connect(address: str) -> None:
-    """Raise PreflightError where no cluster answers."""
+    """Raise PreflightError where no cluster answers; Ray alone would try for minutes."""
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdigit() and "/" not in host:
+            socket.create_connection((host.strip("[]"), int(port)), preflight.TIMEOUT_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
         hint = (
             "set RAY_AUTH_MODE=token and the cluster's token in ~/.ray/auth_token"

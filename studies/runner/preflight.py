@@ -161,7 +161,7 @@ def cluster_has(resources: dict[str, float], gpus: int, cpus: int) -> None:
         )
     if cpus > resources.get("CPU", 0):
         raise PreflightError(
-            f"--cpus, --threads and --gpus ask for {cpus} CPUs, but there are "
+            f"--cpus, --threads and --gpus ask for {cpus} CPUs, but the cluster has "
             f"{resources.get('CPU', 0):.0f}; ask for fewer"
         )
 
