@@ -254,7 +254,7 @@ class Desk:
         self._discard()
 
     def next_hand(self, count: int) -> list[LedgerTrial]:
-        """Up to `count` trials begun at once, one commit: the tracker hears of them after it."""
+        """Up to `count` trials begun in one write: the tracker hears of them after it."""
         hand: list[LedgerTrial] = []
         self._batched = True
         with self.ledger.journal.together():

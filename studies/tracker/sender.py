@@ -88,14 +88,12 @@ class Sender:
             time.sleep(IDLE_S)
 
     def _closing(self) -> bool:
-        waits = self._spooled - self.cursor.offset
+        """Whether there is no reason to wait: enough has collected, or nothing more will come."""
+        size = self._spooled
         with (self.folder / "events.jsonl").open("rb") as file:
-            file.seek(max(0, self._spooled - len(CLOSE)))
-            return (
-                waits > FULL_BYTES
-                or file.read() == CLOSE
-                or (self.driver is None or hung_up(self.driver))
-            )
+            file.seek(max(0, size - len(CLOSE)))
+            ended = file.read() == CLOSE or self.driver is None or hung_up(self.driver)
+        return ended or size - self.cursor.offset > FULL_BYTES
 
     @property
     def _spooled(self) -> int:
