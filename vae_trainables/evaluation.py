@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vae_trainables import features, likelihoods, losses, metrics, noise, representation
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import Split
-from vae_trainables.models import ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.streams import EVALUATION_SEED, Streams
 
 if TYPE_CHECKING:
@@ -37,12 +36,12 @@ class Evaluator:
         self._sets: dict[tuple[str, str, float], tuple[Tensor, Tensor]] = {}
         self._real_features: Tensor | None = None
 
-    def validate(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+    def validate(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """`val/...` of the validation split, with the extras that `config.evaluations` names."""
         found = self._measure(model, config, "val") | self.extras(model, config)
         return {f"val/{name}": value for name, value in found.items()}
 
-    def extras(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+    def extras(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """The costlier figures on the validation split that `config.evaluations` asks for."""
         found = {}
         if "probe" in config.evaluations:
@@ -51,7 +50,7 @@ class Evaluator:
             found["frechet"] = self._frechet(model, config)
         return found
 
-    def test(self, model: nn.Module, config: TrialConfig) -> dict[str, float]:
+    def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """`test/...`: everything of `validate`, both probes; opens the test split."""
         found = self._measure(model, config, "test")
         codes, test_codes = self._codes(model, "train", PROBE_IMAGES), self._codes(model, "test")
@@ -65,7 +64,7 @@ class Evaluator:
             found[name] = float(result.accuracy)
         return {f"test/{name}": value for name, value in found.items()}
 
-    def robustness(self, model: nn.Module, config: TrialConfig) -> list[dict[str, Any]]:
+    def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
         """Denoising quality of the first test images over noise kinds and factors."""
         split = self._split("test").take(ROBUSTNESS_IMAGES)
         clean = as_float(split.images.to(self.device))
@@ -80,7 +79,7 @@ class Evaluator:
         return rows
 
     @torch.inference_mode()
-    def _measure(self, model: nn.Module, config: TrialConfig, split: str) -> dict[str, float]:
+    def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
         """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
 
         A class-conditional model is given the true classes: its figures are those of p(x | y).
@@ -91,14 +90,13 @@ class Evaluator:
         eps = None
         if config.variational:
             streams = Streams(EVALUATION_SEED, self.device)
-            eps = streams.normal("latent", 0, (len(clean), model.noise_dim))  # type: ignore[arg-type]
+            eps = streams.normal("latent", 0, (len(clean), model.noise_dim))
         likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
         sums: dict[str, Tensor] = {}
         codes = []
         for part in _parts(len(clean)):
-            per_image, z_mean = measure_batch(
-                _given(model, labels, part), likelihood, clean[part], noisy[part], _of(eps, part)
-            )
+            outputs = model.at_mean_and_draw(noisy[part], _of(eps, part), _of(labels, part))
+            per_image, z_mean = measure_batch(*outputs, likelihood, clean[part])
             codes.append(z_mean)
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
@@ -130,7 +128,7 @@ class Evaluator:
             found["supcon"] = float(per_batch.double().mean())
         return found
 
-    def _probe(self, model: nn.Module, split: str, train_images: int) -> dict[str, float]:
+    def _probe(self, model: Autoencoder, split: str, train_images: int) -> dict[str, float]:
         codes, other = self._codes(model, "train", train_images), self._codes(model, split)
         result = representation.logistic_probe(
             codes.numpy(),
@@ -140,13 +138,13 @@ class Evaluator:
         )
         return {"accuracy": float(result.accuracy), "macro_f1": float(result.macro_f1)}
 
-    def _codes(self, model: nn.Module, split: str, limit: int | None = None) -> Tensor:
+    def _codes(self, model: Autoencoder, split: str, limit: int | None = None) -> Tensor:
         """z_mean of clean images, `(N, latent)`, on the CPU."""
         images = self._split(split).take(limit).images
         return encode(model, images, self.device)
 
     @torch.inference_mode()
-    def _frechet(self, model: nn.Module, config: TrialConfig) -> float:
+    def _frechet(self, model: Autoencoder, config: TrialConfig) -> float:
         """Fréchet distance of prior samples to validation images, in classifier features."""
         if self.data.feature_net is None:
             raise ValueError("the evaluation 'frechet' needs a feature net in the trial's data")
@@ -158,11 +156,9 @@ class Evaluator:
             self._real_features = features.extract(net, real)
         likelihood = likelihoods.build(config)
         streams = Streams(EVALUATION_SEED, self.device)
-        eps = streams.normal("latent", 1, (FRECHET_SAMPLES, model.noise_dim))  # type: ignore[arg-type]
+        eps = streams.normal("latent", 1, (FRECHET_SAMPLES, model.noise_dim))
         model.eval()
-        samples = torch.cat(
-            [likelihood.mean(model.sample(part)) for part in eps.split(BATCH)]  # type: ignore[operator]
-        )
+        samples = torch.cat([likelihood.mean(model.sample(part)) for part in eps.split(BATCH)])
         fake = features.extract(net, samples)
         return float(features.frechet_distance(self._real_features, fake))
 
@@ -198,35 +194,29 @@ def evaluation_noise(
 
 @torch.inference_mode()
 def denoise(
-    model: nn.Module,
+    model: Autoencoder,
     likelihood: likelihoods.Likelihood,
     noisy: Tensor,
     labels: Tensor | None = None,
 ) -> Tensor:
     """Reconstruction from the latent mean, `(N, C, H, W)` in [0, 1]; `labels` as a condition."""
     model.eval()
-    outputs = (_given(model, labels, part)(noisy[part]) for part in _parts(len(noisy)))
+    outputs = (model(noisy[part], labels=_of(labels, part)) for part in _parts(len(noisy)))
     return torch.cat([likelihood.mean(output.logits) for output in outputs])
 
 
 @torch.inference_mode()
-def encode(model: nn.Module, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+def encode(model: Autoencoder, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """z_mean `(N, latent)` on the CPU of uint8 images `(N, C, H, W)`."""
     model.eval()
     parts = images.split(BATCH)
-    return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])  # type: ignore[operator]
+    return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])
 
 
 def measure_batch(
-    model: Callable[..., ModelOutput],
-    likelihood: likelihoods.Likelihood,
-    clean: Tensor,
-    noisy: Tensor,
-    eps: Tensor | None,
+    at_mean: ModelOutput, sampled: ModelOutput, likelihood: likelihoods.Likelihood, clean: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Figures per image, each `(B,)`, and z_mean `(B, D)`; `eps` draws the ELBO's sample."""
-    at_mean = model(noisy)
-    sampled = at_mean if eps is None else model(noisy, eps)
+    """Figures per image, each `(B,)`, and z_mean `(B, D)`; the ELBO is that of `sampled`."""
     recon = likelihood.nll(sampled.logits, clean)
     kl = sampled.kl.sum(1)
     image = likelihood.mean(at_mean.logits)
@@ -237,7 +227,7 @@ def measure_batch(
 def _settled(
     likelihood: likelihoods.Likelihood,
     config: TrialConfig,
-    model: nn.Module,
+    model: Autoencoder,
     clean: Tensor,
     noisy: Tensor,
     eps: Tensor | None,
@@ -248,14 +238,9 @@ def _settled(
         return likelihood
     total = 0.0
     for part in _parts(len(clean)):
-        output = _given(model, labels, part)(noisy[part], _of(eps, part))
+        output = model(noisy[part], _of(eps, part), _of(labels, part))
         total += float(metrics.mse(likelihood.mean(output.logits), clean[part]).double().sum())
     return likelihood.settled(total / len(clean))
-
-
-def _given(model: nn.Module, labels: Tensor | None, part: slice) -> Callable[..., ModelOutput]:
-    """The model on a part of a split, told its classes if there are any."""
-    return model if labels is None else functools.partial(model, labels=labels[part])
 
 
 def _of(values: Tensor | None, part: slice) -> Tensor | None:

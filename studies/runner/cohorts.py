@@ -26,6 +26,7 @@ from studies.runner.desk import Desk
 from studies.runner.ledger import ENDED, LedgerTrial
 from studies.runner.trainable import unpack
 from studies.runner.workbench import Workbench
+from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.cohort import Assignment
 from vae_trainables.config import TrialConfig
 from vae_trainables.session import Record
@@ -64,6 +65,7 @@ class CohortTrainable(tune.Trainable):
         keys: int,
     ) -> None:
         """Called once: the worker lives as long as the study."""
+        keep_freed_memory()
         self.name, self.mailbox = config["worker"], mailbox
         self.bench = Workbench(
             unpack(data), device=device, slots=slots, latent_dim=latent_dim, keys=keys

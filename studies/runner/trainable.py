@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from ray import tune
 
+from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.evaluation import Evaluator
@@ -63,6 +64,7 @@ class TrialTrainable(tune.Trainable):
         if memory_gb is not None:
             limit = int(memory_gb * GIB)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        keep_freed_memory()
         self.data, self.device = unpack(data), device
         self.evaluator = Evaluator(self.data, torch.device(device))
         self.reset_config(config)

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from vae_trainables import losses, models
 from vae_trainables.config import ModelConfig, ModelKind, TrialConfig
+from vae_trainables.models.conv import OneChannelTransposed
 from vae_trainables.models.hierarchical import HierarchicalAutoencoder
 from vae_trainables.models.residual import ResidualBlock
 from vae_trainables.models.sizes import scaled
@@ -77,7 +78,7 @@ def test_r1_is_the_network_of_the_document() -> None:
         "ReLU()",
         f"ConvTranspose2d(64, 32, {down})",
         "ReLU()",
-        f"ConvTranspose2d(32, 1, {down})",
+        f"OneChannelTransposed(32, 1, {down})",
     ]
     assert parameters(model) == 385_505
 
@@ -185,6 +186,34 @@ def test_without_eps_it_decodes_the_mean_and_nothing_is_random(kind: ModelKind) 
     torch.testing.assert_close(first.z_mean, z_mean)
     torch.testing.assert_close(first.z_logvar, z_logvar)
     torch.testing.assert_close(first.logits, model.decode(z_mean, labels=LABELS))
+
+
+@all_kinds
+def test_both_passes_of_an_evaluation_are_those_of_forward(kind: ModelKind) -> None:
+    model, x = build(kind), images()
+    for eps in (noise(model), None):
+        pair = model.at_mean_and_draw(x, eps, LABELS)
+        expected = model(x, None, LABELS), model(x, eps, LABELS)
+        for found, same in zip(pair, expected, strict=True):
+            assert all(map(torch.equal, found, same))
+
+
+@pytest.mark.parametrize(("side", "extra"), [(14, 0), (7, 1), (1, 1)])
+def test_a_transposed_convolution_to_one_channel_is_the_librarys(side: int, extra: int) -> None:
+    shape: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1, "output_padding": extra}
+    library, ours = nn.ConvTranspose2d(6, 1, **shape), OneChannelTransposed(6, 1, **shape)
+    ours.load_state_dict(library.state_dict())
+    x = images(count=3, channels=6, side=side).double().to(memory_format=torch.channels_last)
+
+    def value_and_gradients(layer: nn.Module) -> list[Tensor]:
+        leaf = x.clone().requires_grad_()
+        out = layer.double()(leaf)
+        return [out, *torch.autograd.grad(out.square().sum(), [leaf, *layer.parameters()])]
+
+    for found, expected in zip(
+        value_and_gradients(ours), value_and_gradients(library), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @variational_kinds

@@ -49,8 +49,10 @@ class StackedValidation:
         for start in range(0, len(clean), BATCH):
             part = slice(start, start + BATCH)
             targets = self._per_slot(clean[part]).flatten(0, 1)
-            drawn = None if eps is None else eps[:, part]
-            per_image, z_mean = measure_batch(self._flat, likelihood, targets, noisy[part], drawn)
+            at_mean = sampled = self._flat(noisy[part])
+            if eps is not None:
+                sampled = self._flat(noisy[part], eps[:, part])
+            per_image, z_mean = measure_batch(at_mean, sampled, likelihood, targets)
             codes.append(z_mean.unflatten(0, (self.bank.slots, -1)))
             for name, values in per_image.items():
                 total = values.view(self.bank.slots, -1).double().sum(1)
