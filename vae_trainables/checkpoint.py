@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,28 +95,3 @@ def _crc32(tensors: dict[str, Tensor], text: str) -> int:
         value = zlib.crc32(name.encode(), value)
         value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
     return value
-
-
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's per-parameter tensors under `optimizer/<parameter number>/<name>`."""
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer/{i}/{name}": value for i, s in state.items() for name, value in s.items()}
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Iterable[tuple[str, Tensor]]
-) -> None:
-    """Put back what `flatten_optimizer` took.
-
-    A moment gets its parameter's memory layout: the fused kernel walks both in the order of
-    memory, and would pair the wrong elements of a channels_last weight with a plain moment.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors:
-        _, number, name = key.split("/")
-        if value.shape == (parameter := parameters[int(number)]).shape:
-            value = torch.empty_like(parameter).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_trainables import checkpoint, losses, models, noise, schedules
+from vae_trainables.adam import Adam
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.evaluation import Evaluator, as_float
@@ -131,11 +132,10 @@ class Trial:
         eps = None
         if config.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr(step)
+        self.optimizer.lr = self.lr(step)
         output: ModelOutput = self.model(noisy, eps, labels)
         terms = losses.objective(output, clean, labels, config, self.beta(step))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         terms.loss.backward()
         self.optimizer.step()
         return torch.stack([terms.loss, terms.recon, terms.kl, terms.supcon]).detach()
@@ -165,7 +165,7 @@ class Trial:
             "early_stopping": self.early_stopping.state_dict(),
             "history": self.history,
         }
-        return weights | checkpoint.flatten_optimizer(self.optimizer), meta
+        return weights | self.optimizer.tensors(), meta
 
     def load_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Continue from `state()` of the same configuration; ValueError if it is another."""
@@ -173,8 +173,7 @@ class Trial:
             raise ValueError("the checkpoint belongs to another configuration")
         model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
         self.model.load_state_dict(model)
-        optimizer = ((k, v) for k, v in tensors.items() if k.startswith("optimizer/"))
-        checkpoint.restore_optimizer(self.optimizer, optimizer)
+        self.optimizer.load(item for item in tensors.items() if item[0].startswith("optimizer/"))
         self.epoch = meta["epoch"]
         self.stopped_early = meta["stopped_early"]
         self.plateau.load_state_dict(meta["plateau"])
@@ -207,10 +206,14 @@ def build_model(config: TrialConfig) -> Autoencoder:
         return models.build(config)
 
 
-def build_optimizer(model: nn.Module, config: TrialConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:
     """Adam or AdamW, fused into one kernel per step."""
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    return Adam(
+        model.parameters(),
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        decoupled=config.optimizer == "adamw",
+    )
 
 
 def add_noise(clean: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from vae_trainables.adam import BETA1, BETA2, EPS
 from vae_trainables.cohort.bank import Bank
-
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults, with which solo trials run
 
 AdamWay = Literal["per_slot", "flat"]
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vae_trainables.adam import AdamState
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _ALIGNMENT = 16  # float32 per 64 bytes: matrix kernels see each row aligned as a solo trial's
 
@@ -56,30 +58,28 @@ class Bank:
         ]
 
     @torch.no_grad()
-    def load(self, slot: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Fill a row from a trial's own model and optimizer."""
+    def load(self, slot: int, model: nn.Module, state: AdamState) -> None:
+        """Fill a row from a trial's own model and its optimizer's state."""
         self.clear(slot)
         parameters = list(model.parameters())
         _copy(self._corners(slot, self.flat, parameters), parameters)
-        if not optimizer.state:  # before its first step
+        if not state:  # before its first step
             return
         for name in MOMENTS:
-            own = [optimizer.state[parameter][name] for parameter in parameters]
+            own = [state[parameter][name] for parameter in parameters]
             _copy(self._corners(slot, getattr(self, name), own), own)
-        self.steps[slot] = optimizer.state[parameters[0]]["step"]
+        self.steps[slot] = state[parameters[0]]["step"]
 
     @torch.no_grad()
-    def store(self, slot: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Bring a trial's own model and optimizer to where its row is."""
+    def store(self, slot: int, model: nn.Module, state: AdamState) -> None:
+        """Bring a trial's own model and its optimizer's state to where its row is."""
         parameters = list(model.parameters())
         _copy(parameters, self._corners(slot, self.flat, parameters))
         moments = {n: self._corners(slot, getattr(self, n), parameters) for n in MOMENTS}
         for i, parameter in enumerate(parameters):
-            state = optimizer.state[parameter]
-            state["step"] = self.steps[slot].clone()
+            state[parameter]["step"] = self.steps[slot].clone()
             for name in MOMENTS:
-                # As the parameter in memory: the fused kernel walks both in that order.
-                state[name] = torch.empty_like(parameter).copy_(moments[name][i])
+                state[parameter][name] = torch.empty_like(parameter).copy_(moments[name][i])
 
     def clear(self, slot: int) -> None:
         """Empty a row. Zero weights compute finite numbers, so an empty slot disturbs nobody."""

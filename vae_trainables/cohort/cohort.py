@@ -219,7 +219,7 @@ class Cohort:
     def _seat(self, slot: int, assignment: Assignment, session: Session) -> None:
         member = session.trial
         assert isinstance(member, Member)
-        self.bank.load(slot, member.model, member.optimizer)
+        self.bank.load(slot, member.model, member.optimizer.state)
         self._vectors.fill(slot, member.config, member.noise_dim)
         self._seats[slot] = _Seat(assignment, session, member)
 
@@ -239,7 +239,7 @@ class Cohort:
         means = self._lock_step.means()
         trained = time.perf_counter()
         for slot, member in members.items():
-            self.bank.store(slot, member.model, member.optimizer)
+            self.bank.store(slot, member.model, member.optimizer.state)
         validation = self._validation(members) if self._validation is not None else {}
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():

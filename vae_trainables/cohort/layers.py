@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae_trainables.models import linear as solo
+
 Convolution = Literal["grouped", "im2col"]
 """How slots' convolutions are fused: one grouped convolution, or patches and one `baddbmm`."""
 
@@ -40,6 +42,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (K, N, in), weight (K, out, in), bias (K, out) -> (K, N, out)."""
     result: Tensor = _StackedLinear.apply(x, weight, bias)
     return result
+
+
+def wide_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`linear` for `models.linear.Linear`: on a CPU slot by slot, with its bits."""
+    if not solo.takes(x, weight):
+        return linear(x, weight, bias)
+    return torch.stack([solo.linear(*slot) for slot in zip(x, weight, bias, strict=True)])
 
 
 def convolve(

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vae_trainables.cohort.layers import Convolution, convolve, linear
+from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
 from vae_trainables.losses import kl_divergence
 from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.models.base import OneLevelAutoencoder, reparameterize
+from vae_trainables.models.linear import Linear
 
 Parameters = dict[str, Tensor]
 """By name in the template, each (K, *its shape)."""
@@ -59,6 +60,8 @@ class StackedModel:
             whole: Tensor = x.unflatten(2, layer.unflattened_size)
             return whole
         weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+        if isinstance(layer, Linear):
+            return wide_linear(x, weight, bias)
         if isinstance(layer, nn.Linear):
             return linear(x, weight, bias)
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):

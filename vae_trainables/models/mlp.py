@@ -8,6 +8,7 @@ from torch import nn
 
 from vae_trainables.config import ModelConfig
 from vae_trainables.models.base import OneLevelAutoencoder
+from vae_trainables.models.linear import Linear
 from vae_trainables.models.sizes import scaled
 
 
@@ -21,10 +22,10 @@ def build(config: ModelConfig) -> OneLevelAutoencoder:
     hidden = scaled(config.hidden, config.width)
     top = hidden[-1] if hidden else pixels
     encoder = nn.Sequential(nn.Flatten(), *_hidden_layers((pixels, *hidden)))
+    first = [nn.Linear(config.latent_dim, top), nn.ReLU()] if hidden else []
+    last = Linear(hidden[0], pixels) if hidden else nn.Linear(config.latent_dim, pixels)
     decoder = nn.Sequential(
-        *_hidden_layers((config.latent_dim, *reversed(hidden))),
-        nn.Linear(hidden[0] if hidden else config.latent_dim, pixels),
-        nn.Unflatten(1, image),
+        *first, *_hidden_layers(tuple(reversed(hidden))), last, nn.Unflatten(1, image)
     )
     return OneLevelAutoencoder(config, encoder, top, decoder)
 
@@ -32,5 +33,5 @@ def build(config: ModelConfig) -> OneLevelAutoencoder:
 def _hidden_layers(sizes: tuple[int, ...]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        layers += [Linear(fan_in, fan_out), nn.ReLU()]
     return layers

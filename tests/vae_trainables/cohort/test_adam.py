@@ -49,7 +49,7 @@ def test_each_slot_moves_as_under_torchs_own_optimizer(way: str, decoupled: bool
     for step in range(STEPS):
         for slot in range(SLOTS):
             if step == BORN[slot]:
-                bank.load(slot, alone[slot], optimizers[slot])
+                bank.load(slot, alone[slot], optimizers[slot].state)
                 lr[slot] = LR[slot]
         stacked = gradients(step, bank)
         adam.step(stacked, lr, decay)
@@ -102,7 +102,7 @@ def test_a_compiled_pass_takes_the_same_step() -> None:
         alone = models()
         bank = Bank(alone[0], SLOTS, torch.device("cpu"))
         for slot, model in enumerate(alone):
-            bank.load(slot, model, optimizer(model, slot, decoupled=False))
+            bank.load(slot, model, optimizer(model, slot, decoupled=False).state)
         adam = FlatAdam(bank, decoupled=False, compiled=compiled)
         for step in range(3):
             adam.step(

@@ -47,9 +47,9 @@ def test_the_stacked_parameters_are_the_flat_buffer() -> None:
 def test_a_trial_comes_out_as_it_went_in() -> None:
     trained, other = trial(epochs=1), trial(epochs=0)
     whole = bank()
-    whole.load(1, trained.model, trained.optimizer)
+    whole.load(1, trained.model, trained.optimizer.state)
     assert not whole.flat[0].any()
-    whole.store(1, other.model, other.optimizer)
+    whole.store(1, other.model, other.optimizer.state)
     expected, found = trained.state()[0], other.state()[0]
     assert expected.keys() == found.keys()
     for name, value in expected.items():
@@ -59,8 +59,8 @@ def test_a_trial_comes_out_as_it_went_in() -> None:
 def test_moments_lie_in_memory_as_their_parameters_do() -> None:
     trained, other = trial(epochs=1), trial(epochs=0)
     whole = bank()
-    whole.load(0, trained.model, trained.optimizer)
-    whole.store(0, other.model, other.optimizer)
+    whole.load(0, trained.model, trained.optimizer.state)
+    whole.store(0, other.model, other.optimizer.state)
     for parameter in other.model.parameters():
         for name in ("exp_avg", "exp_avg_sq"):
             assert other.optimizer.state[parameter][name].stride() == parameter.stride()
@@ -72,7 +72,7 @@ def test_loading_leaves_nothing_of_the_slots_last_trial() -> None:
         for buffer in (whole.flat, whole.exp_avg, whole.exp_avg_sq, whole.steps):
             buffer.fill_(7.0)
     fresh = trial(epochs=0)
-    whole.load(0, fresh.model, fresh.optimizer)
+    whole.load(0, fresh.model, fresh.optimizer.state)
     assert not whole.exp_avg[0].any()
     assert not whole.exp_avg_sq[0].any()
     assert whole.steps.tolist() == [0.0, 7.0]

@@ -39,6 +39,8 @@ TERMS: list[dict[str, Any]] = [
     {"optimizer": "adamw", "weight_decay": 0.1},
     {"hidden": ()},
     {"hidden": (64, 32)},
+    {"hidden": (400,)},
+    {"hidden": (400, 128), "batch_size": 128},
     {"batch_size": 50, "latent_dim": 16},
 ]
 
