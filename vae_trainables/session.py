@@ -6,6 +6,7 @@ that the checkpoint holds, so that a runner which died before noting one down mi
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import traceback
@@ -21,12 +22,14 @@ from vae_trainables.evaluation import Evaluator
 from vae_trainables.train import DivergedError, Trial, TrialData
 
 T = TypeVar("T")
-Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory"]
+Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory", "unsaved"]
+"""Of an epoch; `unsaved`: the storage took no checkpoint, which is no fault of the trial."""
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 ROBUSTNESS = "robustness.json"
 ERROR = "error.txt"
+_STORAGE_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 _ALLOCATION_FAILED = (
     "can't allocate memory",
     "not enough memory",
@@ -108,10 +111,9 @@ class Session:
         except DivergedError as error:
             return self._end("diverged", str(error))
         except Exception as error:
-            if is_out_of_memory(error):
-                return self._end("out_of_memory", f"{type(error).__name__}: {_first_line(error)}")
-            trouble = self._keep_traceback()
-            return self._end("failed", f"{type(error).__name__}: {_first_line(error)}{trouble}")
+            outcome = outcome_of(error)
+            trouble = self._keep_traceback() if outcome == "failed" else ""
+            return self._end(outcome, f"{type(error).__name__}: {_first_line(error)}{trouble}")
 
     def _next(self) -> Record:
         trial = self._open()
@@ -166,6 +168,15 @@ class Session:
         except OSError as error:
             return f" (no traceback kept: {error.strerror})"
         return ""
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """How a trial has ended that raised `error`."""
+    if is_out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno in _STORAGE_FAILED:
+        return "unsaved"
+    return "failed"
 
 
 def is_out_of_memory(error: Exception) -> bool:

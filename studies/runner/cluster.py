@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "RAY_raylet_start_wait_time_s": "180",  # on a busy machine Ray's start can take long
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "error",  # its warnings tell of retries, in lines by the dozen
 }
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
@@ -74,17 +75,17 @@ def _start_local(settings: Settings) -> None:
 def _connect(address: str) -> None:
     """Raise PreflightError where no cluster answers; Ray alone would try for minutes."""
     host, _, port = address.rpartition(":")
+    hint = "start one with `ray start --head`, or leave --address out"
     try:
         if port.isdigit() and "/" not in host:
             socket.create_connection((host.strip("[]"), int(port)), preflight.TIMEOUT_S).close()
+            hint = (
+                "something answers there: if the cluster wants a token, set RAY_AUTH_MODE=token "
+                "and put its token into ~/.ray/auth_token"
+            )
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
-        hint = (
-            "set RAY_AUTH_MODE=token and the cluster's token in ~/.ray/auth_token"
-            if "auth" in str(error).lower()
-            else "start one with `ray start --head`, or leave --address out"
-        )
         raise preflight.PreflightError(f"no Ray cluster at {address} ({first}); {hint}") from error
 
 

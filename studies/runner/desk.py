@@ -126,6 +126,11 @@ class Desk:
             return True
         self._last_sign = time.monotonic()
         self._note(trial, record)
+        if record.outcome == "unsaved":
+            raise StudyStopped(
+                f"trial {trial.key} could not save its epoch ({record.reason}): mend the storage "
+                f"below {self.folder} and resume"
+            )
         if record.outcome not in ("running", "finished"):
             self.end(trial, record.outcome, record.reason)
             return True
@@ -181,6 +186,7 @@ class Desk:
         if trial.status in ENDED:
             return
         if status in FAILURES:
+            self.say(f"trial {trial.key}: {status.replace('_', ' ')}: {reason}")
             error = self.folder_of(trial) / session.ERROR
             if error.exists():
                 self.tracker.artifact(trial.key, error)

@@ -23,7 +23,7 @@ from vae_trainables.cohort import (
     within_memory,
 )
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import ERROR, Record, is_out_of_memory
+from vae_trainables.session import ERROR, Record, is_out_of_memory, outcome_of
 from vae_trainables.train import TrialData
 
 SAVE_EVERY_S = 30.0  # a cohort's epochs are short; what a crash costs is trained again
@@ -170,8 +170,9 @@ class Workbench:
 
 def _failure(error: Exception, folder: Path) -> Record:
     """The record of a trial's end, its traceback beside its checkpoints."""
-    outcome = "out_of_memory" if is_out_of_memory(error) else "failed"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR).write_text("".join(traceback.format_exception(error)))
+    outcome = outcome_of(error)
+    if outcome != "unsaved":
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ERROR).write_text("".join(traceback.format_exception(error)))
     text = (str(error).splitlines() or [""])[0][:300]
-    return Record(0, outcome, f"{type(error).__name__}: {text}")  # type: ignore[arg-type]
+    return Record(0, outcome, f"{type(error).__name__}: {text}")

@@ -33,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "silent": {"evaluations": ()},  # leaves val/probe out
     "long": {"epochs": 40},
     "very long": {"epochs": 250},  # outlives the seconds that `ray job stop` takes
+    "outlasting": {"epochs": 1500},  # a minute without a tracker
     "endless": {"epochs": 1_000_000},
 }
 

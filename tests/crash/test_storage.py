@@ -75,7 +75,7 @@ def fill(folder: Path) -> Path:
 def test_a_read_only_artifact_root_holds_up_nothing_but_the_artifacts(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    study = make_study("--trials", "1", "--epochs", "2")
+    study = make_study("--trials", "1", "--epochs", "2", "--scheduler", "none")
     with mounted(study.storage / "artifacts", "ro,size=1m"):
         text = study.start().finish()
     (told,) = [line for line in text.splitlines() if line.startswith("tracker:")]

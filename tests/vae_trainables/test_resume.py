@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+def test_a_storage_that_takes_no_checkpoint_is_no_fault_of_the_trial(tmp_path: Path) -> None:
+    """`/dev/full` answers any write with ENOSPC."""
+    data = TrialData(random_split(64, 0), random_split(32, 1))
+    config = TrialConfig(kind="mlp_vae", hidden=(8,), latent_dim=2, batch_size=32, epochs=2)
+    (tmp_path / f"epoch-0001.tmp-{os.getpid()}").symlink_to("/dev/full")
+    record = Session(config, data, tmp_path, open_test=False).next_record()
+    assert record.outcome == "unsaved"
+    assert "No space left on device" in record.reason
 
 
 @pytest.mark.parametrize(("damaged", "went_on"), [([3], 2), ([2, 3], 0)])

@@ -101,6 +101,23 @@ def test_a_trial_that_ends_badly_says_so_everywhere(office: Office, outcome: Out
     assert trial.values is None
 
 
+def test_a_trial_that_cannot_be_saved_stops_the_study_and_is_kept(office: Office) -> None:
+    trial = office.begin()
+    with pytest.raises(StudyStopped, match="trial 0000 could not save its epoch"):
+        office.report(trial, 1, "unsaved")
+    office.desk.interrupt("the storage is full")
+    assert office.status(trial) == ("interrupted", "interrupted")
+    assert trial.key in office.ledger.open
+
+
+def test_the_user_hears_why_a_trial_failed(tmp_path: Path) -> None:
+    lines: list[str] = []
+    office = Office(tmp_path, say=lines.append)
+    trial = office.begin()
+    office.desk.report(trial, Record(1, "out_of_memory", "no room"))
+    assert lines == ["trial 0000: out of memory: no room"]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_that_is_no_number_is_divergence(office: Office, value: float) -> None:
     trial = office.begin()
