@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "RAY_raylet_start_wait_time_s": "180",  # on a busy machine Ray's start can take long
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
-    "RAY_BACKEND_LOG_LEVEL": "error",  # its warnings tell of retries, in lines by the dozen
 }
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
@@ -83,10 +82,24 @@ def _connect(address: str) -> None:
                 "something answers there: if the cluster wants a token, set RAY_AUTH_MODE=token "
                 "and put its token into ~/.ray/auth_token"
             )
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _muted():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise preflight.PreflightError(f"no Ray cluster at {address} ({first}); {hint}") from error
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Ray's C++ part warns of each of its retries, straight to file descriptor 2."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def check(settings: Settings, uri: str) -> None:

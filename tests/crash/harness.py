@@ -19,6 +19,7 @@ from typing import Any
 
 import optuna
 import psutil
+import pytest
 import torch
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
@@ -31,6 +32,7 @@ from vae_trainables.train import Trial, TrialData
 
 ROOT = Path(__file__).parent.parent.parent
 FULL = os.environ.get("VAE_STUDIES_CRASH") == "full"
+full_form = pytest.mark.skipif(not FULL, reason="part of make crash-test")
 PATIENCE_S = 400.0  # for anything that should happen at all
 EXIT_S = 10.0  # from a signal to the end of the driver, on a machine with nothing else to do
 NAME = "crash"

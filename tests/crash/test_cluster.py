@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Driver, Study, assert_as_uninterrupted, assert_whole, wait_until
+from tests.crash.harness import (
+    Driver,
+    Study,
+    assert_as_uninterrupted,
+    assert_whole,
+    full_form,
+    wait_until,
+)
 from tests.crash.servers import Cluster, MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -25,6 +32,7 @@ def submitted(study: Study, cluster: Cluster, name: str, log: Path, *flags: str)
     return job
 
 
+@full_form
 def test_a_job_survives_ray_job_stop_and_the_death_of_a_node(
     make_study: Callable[..., Study], server: MlflowServer, cluster: Cluster, tmp_path: Path
 ) -> None:

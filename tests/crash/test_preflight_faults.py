@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import FULL, ROOT, Study
+from tests.crash.harness import ROOT, Study, full_form
 from tests.crash.servers import Cluster, MlflowServer, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a node of its own view needs root")
-full_form = pytest.mark.skipif(not FULL, reason="part of the full form")
 
 
 def refused(study: Study, *flags: str) -> str:
@@ -71,6 +70,7 @@ def test_an_address_where_no_cluster_is(make_study: Callable[..., Study]) -> Non
     assert "no Ray cluster at" in refused(study)
 
 
+@full_form
 def test_a_token_that_is_wrong_and_gpus_no_node_has(
     make_study: Callable[..., Study], cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -83,6 +83,7 @@ def test_a_token_that_is_wrong_and_gpus_no_node_has(
     assert "RAY_AUTH_MODE=token" in refused(study)
 
 
+@full_form
 def test_an_upload_that_ray_would_refuse(
     make_study: Callable[..., Study], cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -142,10 +143,11 @@ FAULTS = {
 }
 
 
+@full_form
 @needs_root
 @pytest.mark.parametrize(
     "fault",
-    [f if f == "not shared" else pytest.param(f, marks=full_form) for f in FAULTS],
+    FAULTS,
 )
 def test_a_second_node_that_is_unfit(
     make_study: Callable[..., Study],

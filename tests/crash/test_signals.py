@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.harness import EXIT_S, FULL, Study, allowed, assert_whole, wait_until
+from tests.crash.harness import EXIT_S, Study, allowed, assert_whole, full_form, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -18,6 +18,7 @@ SIGNALS = [
 STOPPED = ("interrupted", "WAITING", "KILLED", "interrupted")
 
 
+@full_form
 def test_a_stopped_study_is_closed_quickly_and_goes_on(make_study: Callable[..., Study]) -> None:
     study = make_study("--trials", "2", cases="long,long")
     for number, group, code, reason in SIGNALS:
@@ -37,7 +38,6 @@ def test_a_stopped_study_is_closed_quickly_and_goes_on(make_study: Callable[...,
     assert_whole(study, 2)
 
 
-@pytest.mark.skipif(not FULL, reason="part of the full form")
 @pytest.mark.parametrize(("number", "group", "code"), [s[:3] for s in SIGNALS])
 def test_a_signal_at_the_start_leaves_nothing(
     make_study: Callable[..., Study], number: signal.Signals, group: bool, code: int
@@ -53,7 +53,7 @@ def test_a_signal_at_the_start_leaves_nothing(
     assert not study.journal.exists()
 
 
-@pytest.mark.skipif(not FULL, reason="part of the full form")
+@full_form
 def test_a_second_ctrl_c_does_not_break_the_goodbye(make_study: Callable[..., Study]) -> None:
     study = make_study("--trials", "1", cases="endless")
     driver = study.start()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.crash.harness import Study, assert_whole, wait_until
+from tests.crash.harness import Study, assert_whole, full_form, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -72,6 +72,7 @@ def _interruptions(study: Study, trials: str, key: str) -> None:
     assert study.trials()[key].reason == "stopped by SIGTERM"
 
 
+@full_form
 def test_failures_in_a_row_end_the_study_with_a_clear_message(
     make_study: Callable[..., Study],
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import Study, assert_as_uninterrupted, assert_whole
+from tests.crash.harness import Study, assert_as_uninterrupted, assert_whole, full_form
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: needs root")
@@ -35,6 +35,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@full_form
 @needs_root
 def test_a_full_disk_is_named_and_costs_nothing_that_was_written(
     make_study: Callable[..., Study], tmp_path: Path
@@ -71,6 +72,7 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
+@full_form
 @needs_root
 def test_a_read_only_artifact_root_holds_up_nothing_but_the_artifacts(
     make_study: Callable[..., Study], tmp_path: Path
@@ -89,6 +91,7 @@ def test_a_read_only_artifact_root_holds_up_nothing_but_the_artifacts(
         assert list(Path(stored).rglob("*.json")), "delivered once the store takes it"
 
 
+@full_form
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     make_study: Callable[..., Study],
 ) -> None:
@@ -107,6 +110,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     assert_as_uninterrupted(study, "0000")
 
 
+@full_form
 def test_a_torn_ledger_line_is_named_and_only_what_it_said_is_done_again(
     make_study: Callable[..., Study],
 ) -> None:

@@ -12,20 +12,22 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.crash.harness import FULL, ROOT, Study, assert_whole
+from tests.crash.harness import ROOT, Study, assert_whole, full_form
 from tests.crash.servers import MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-OUTAGE_S = 60.0 if FULL else 3.0
+OUTAGE_S = 60.0
 BOUNDED_S = 120.0  # to give up on a dead tracker at the end of a finished study
 
 
+@full_form
 def test_an_outage_in_mid_study_loses_and_doubles_no_point(
     make_study: Callable[..., Study], server: MlflowServer
 ) -> None:
-    cases = "outlasting,plain" if FULL else "very long,plain"
-    study = make_study("--scheduler", "none", "--trials", "3", uri=server.uri, cases=cases)
+    study = make_study(
+        "--scheduler", "none", "--trials", "3", uri=server.uri, cases="outlasting,plain"
+    )
     driver = study.start()
     driver.until(lambda: study.reported("0000") >= 2, "two epochs")
     server.kill()
@@ -62,6 +64,7 @@ def test_an_outage_in_mid_study_loses_and_doubles_no_point(
     assert_whole(study, 4)
 
 
+@full_form
 def test_a_sender_that_is_killed_gets_a_successor(make_study: Callable[..., Study]) -> None:
     study = make_study("--scheduler", "none", "--trials", "3", cases="long")
     driver = study.start()
