@@ -211,7 +211,10 @@ def main() -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    driver = socket.socket(fileno=options.line) if options.line is not None else None
+    driver = None
+    if options.line is not None:
+        driver = socket.socket(fileno=options.line)
+        os.nice(10)  # workers come first, above all while they start
     lock = hold_lock(options.folder)
     try:
         whole = Sender(options.folder, uri, driver).run()
