@@ -29,6 +29,7 @@ ENDINGS = {
 }
 
 
+@full_form
 def test_every_end_of_a_trial_is_the_same_in_ledger_optuna_and_mlflow(
     make_study: Callable[..., Study],
 ) -> None:
