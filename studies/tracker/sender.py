@@ -214,7 +214,7 @@ def main() -> int:
     driver = None
     if options.line is not None:
         driver = socket.socket(fileno=options.line)
-        os.nice(10)  # workers come first, above all while they start
+        os.nice(19)  # Ray gives its workers 15, and they come first, above all while they start
     lock = hold_lock(options.folder)
     try:
         whole = Sender(options.folder, uri, driver).run()
