@@ -46,6 +46,7 @@ def test_every_status_survives_and_is_the_same_in_optuna(ledger: Ledger, status:
     ledger.start(trial)
     ledger.report(trial, 1, 0.5)
     ledger.end(trial, status, values=[0.25] if status == "finished" else None, reason="why")
+    assert list(ledger.open) == (["0000"] if status == "interrupted" else [])
     again = reopened(ledger).trials["0000"]
     assert again.status == status
     assert again.reason == "why"
@@ -123,6 +124,22 @@ def test_the_reference_is_marked_when_it_is_suggested(ledger: Ledger) -> None:
     ledger.enqueue({"latent_dim": REFERENCE.latent_dim})
     assert ledger.ask(coarse, REFERENCE).reference
     assert not ledger.ask(configure, REFERENCE).reference
+
+
+def test_no_other_configuration_is_marked_as_the_reference(ledger: Ledger) -> None:
+    """Several: of two fingerprints one is the greater."""
+    assert not any(ledger.ask(configure, REFERENCE).reference for _ in range(8))
+
+
+def test_only_the_samplers_suggestions_count_as_suggested(ledger: Ledger) -> None:
+    first = ledger.ask(configure, REFERENCE)
+    again = ledger.plan("search", first.config, like=first, reference=False)
+    confirmed = ledger.plan("confirm", first.config, like=first, reference=False)
+    ledger.plan("reference", REFERENCE, like=None, reference=True)
+    ledger.plan("confirm", REFERENCE, like=None, reference=True)
+    assert ledger.suggested == 1
+    assert [t.extra_seed for t in (first, again, confirmed)] == [False, True, False]
+    assert reopened(ledger).suggested == 1
 
 
 def test_asking_that_fails_leaves_no_trial(ledger: Ledger) -> None:
