@@ -207,6 +207,13 @@ def test_what_waits_for_a_worker_is_not_suggested_anew(ledger: Ledger) -> None:
     assert ledger.suggested == 4
 
 
+def test_a_configuration_of_another_version_is_one_clear_line(ledger: Ledger) -> None:
+    trial = ledger.ask(configure, REFERENCE)
+    ledger._attr(trial, "config", {"kind": "unheard of"})
+    with pytest.raises(LedgerError, match="a configuration of another version of this program"):
+        reopened(ledger)
+
+
 def test_facts_are_kept(ledger: Ledger) -> None:
     ledger.set_facts({"code": "1"})
     assert reopened(ledger).facts() == {"data": "abc", "code": "1"}
