@@ -1,17 +1,20 @@
-"""A space is tried before anything starts."""
+"""A space is tried before anything starts; which trials each phase gets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
 from studies.denoise_sweep import STUDY
+from studies.runner import planning
 from studies.runner.errors import InputError
-from studies.runner.planning import make_plan
+from studies.runner.ledger import Ledger, LedgerTrial
+from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
 
 
@@ -57,3 +60,63 @@ def test_a_space_that_cannot_be_searched_is_bad_input(
 def test_an_unknown_objective_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="denoise, probe, elbo"):
         make_plan(STUDY, Settings(objective="beauty"))
+
+
+def opened(folder: Path, plan: Plan) -> Ledger:
+    ledger = Ledger(folder, plan.name)
+    ledger.create(["minimize"], {})
+    ledger.use_sampler(plan.sampler(0))
+    return ledger
+
+
+def finish(ledger: Ledger, trial: LedgerTrial, value: float) -> None:
+    ledger.start(trial)
+    ledger.end(trial, "finished", values=[value], reason="")
+
+
+def drawn(source: Callable[[], LedgerTrial | None]) -> list[LedgerTrial]:
+    return list(iter(source, None))
+
+
+def test_the_best_and_the_reference_are_confirmed_once_on_the_same_fresh_seeds(
+    tmp_path: Path,
+) -> None:
+    plan = make_plan(STUDY, Settings(trials=4, epochs=2, confirm_top=2, confirm_seeds=3))
+    ledger = opened(tmp_path, plan)
+    for trial, value in zip(
+        drawn(planning.search_source(plan, ledger)), (0.3, 0.4, 0.1, 0.2), strict=True
+    ):
+        finish(ledger, trial, value)
+    assert [t.key for t in planning.ranking(plan, ledger)] == ["0002", "0003", "0000", "0001"]
+    wanted = planning.confirmation_runs(plan, ledger)
+    confirmed = drawn(planning.fixed_source(ledger, "confirm", wanted))
+    assert [t.like for t in confirmed] == ["0000", "0002", "0003"] * 3
+    assert [t.reference for t in confirmed] == [True, False, False] * 3
+    seeds = [t.config.seed for t in confirmed]
+    assert seeds == sorted(seeds)
+    assert len(set(seeds)) == 3
+    assert not set(seeds) & {t.config.seed for t in ledger.trials.values() if t.phase == "search"}
+    assert drawn(planning.fixed_source(ledger, "confirm", wanted)) == [], "each once"
+
+
+def test_a_finished_configuration_gets_its_other_seeds_and_is_ranked_by_their_mean(
+    tmp_path: Path,
+) -> None:
+    plan = make_plan(STUDY, Settings(trials=2, epochs=2, seeds=2))
+    ledger = opened(tmp_path, plan)
+    source = planning.search_source(plan, ledger)
+    values = iter((0.1, 0.9, 0.3, 0.4))
+    order = []
+    while (trial := source()) is not None:
+        order.append((trial.like, trial.config.seed))
+        finish(ledger, trial, next(values))
+    assert order == [("", 0), ("0000", 1), ("", 0), ("0002", 1)]
+    assert [t.key for t in planning.ranking(plan, ledger)] == ["0002", "0000"]
+
+
+def test_reference_runs_are_the_reference_and_its_companions_on_each_seed() -> None:
+    plan = make_plan(STUDY, Settings(reference=True, seeds=2))
+    runs = planning.reference_runs(plan)
+    assert [(c.seed, c.supcon_gamma, is_reference) for c, _, is_reference in runs] == [
+        (0, 1.0, True), (0, 30.0, False), (1, 1.0, True), (1, 30.0, False),
+    ]  # fmt: skip
