@@ -36,7 +36,7 @@ def test_file(module: Path) -> Path:
 
 
 EQUIVALENT = (
-    "core/ReplaceBinaryOperator_BitOr_",  # `X | None` in an annotation, which nothing evaluates
+    "core/ReplaceBinaryOperator_BitOr_",  # `X | None` in annotations; unions of sets go with them
     "core/ReplaceComparisonOperator_Eq_Is",  # of the constants and enums that are compared here
     "core/ReplaceComparisonOperator_NotEq_IsNot",
 )
@@ -46,18 +46,16 @@ EQUIVALENT = (
 def sample(session: Path, count: int, seed: int) -> int:
     """Keep so many of a session's mutants, drawn by chance; how many there were."""
     with sqlite3.connect(session) as database:
-        jobs = [job for (job,) in database.execute("SELECT job_id FROM work_items ORDER BY job_id")]
-        positions = database.execute(
+        mutants = database.execute(
             "SELECT job_id, operator_name FROM mutation_specs "
             "ORDER BY start_pos_row, start_pos_col, operator_name, occurrence"
         ).fetchall()
-        ordered = [job for job, name in positions if not name.startswith(EQUIVALENT)]
-        kept = set(random.Random(seed).sample(ordered, min(count, len(ordered))))
-        for job in jobs:
-            if job not in kept:
-                database.execute("DELETE FROM mutation_specs WHERE job_id = ?", (job,))
-                database.execute("DELETE FROM work_items WHERE job_id = ?", (job,))
-    return len(ordered)
+        worth_it = [job for job, name in mutants if not name.startswith(EQUIVALENT)]
+        kept = set(random.Random(seed).sample(worth_it, min(count, len(worth_it))))
+        dropped = [(job,) for job, _ in mutants if job not in kept]
+        for table in ("mutation_specs", "work_items"):
+            database.executemany(f"DELETE FROM {table} WHERE job_id = ?", dropped)
+    return len(worth_it)
 
 
 def survivors(session: Path) -> list[str]:

@@ -15,6 +15,35 @@ AdamState = defaultdict[Tensor, dict[str, Tensor]]
 """By parameter `step`, `exp_avg` and `exp_avg_sq`, from its first step on."""
 
 
+def fused_step(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    states: list[dict[str, Tensor]],
+    *,
+    lr: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """Torch's fused kernel on lists of equal length, in place: parameters and states."""
+    adam(
+        parameters,
+        gradients,
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        [state["step"] for state in states],
+        fused=True,
+        decoupled_weight_decay=decoupled,
+        amsgrad=False,
+        beta1=BETA1,
+        beta2=BETA2,
+        lr=lr,
+        weight_decay=weight_decay,
+        eps=EPS,
+        maximize=False,
+    )
+
+
 class Adam:
     """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) if `decoupled`.
 
@@ -43,22 +72,13 @@ class Adam:
         """Move every parameter that has a gradient."""
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
         states = [self.state[parameter] or self._begin(parameter) for parameter in moved]
-        adam(
+        fused_step(
             moved,
             [parameter.grad for parameter in moved],  # type: ignore[misc]
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            [state["step"] for state in states],
-            fused=True,
-            decoupled_weight_decay=self.decoupled,
-            amsgrad=False,
-            beta1=BETA1,
-            beta2=BETA2,
+            states,
             lr=self.lr,
             weight_decay=self.weight_decay,
-            eps=EPS,
-            maximize=False,
+            decoupled=self.decoupled,
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -145,10 +145,7 @@ FAULTS = {
 
 @full_form
 @needs_root
-@pytest.mark.parametrize(
-    "fault",
-    FAULTS,
-)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_second_node_that_is_unfit(
     make_study: Callable[..., Study],
     server: MlflowServer,

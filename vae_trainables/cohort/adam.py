@@ -11,9 +11,8 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
-from vae_trainables.adam import BETA1, BETA2, EPS
+from vae_trainables.adam import BETA1, BETA2, EPS, fused_step
 from vae_trainables.cohort.bank import Bank
 
 AdamWay = Literal["per_slot", "flat"]
@@ -32,32 +31,28 @@ class PerSlotAdam:
     def __init__(self, bank: Bank, *, decoupled: bool) -> None:
         self.decoupled = decoupled
         self.bank = bank
-        buffers = (bank.flat, bank.exp_avg, bank.exp_avg_sq)
-        self._rows = [
-            [list(row) for row in zip(*bank.stacked(buffer), strict=True)] for buffer in buffers
+        self._rows = [list(row) for row in zip(*bank.stacked(bank.flat), strict=True)]
+        moments = (bank.stacked(bank.exp_avg), bank.stacked(bank.exp_avg_sq))
+        self._moments = [
+            [
+                {"exp_avg": first[slot], "exp_avg_sq": second[slot]}
+                for first, second in zip(*moments, strict=True)
+            ]
+            for slot in range(bank.slots)
         ]
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
         rates, decays = lr.tolist(), weight_decay.tolist()
         for slot in range(self.bank.slots):
-            parameters, exp_avgs, exp_avg_sqs = (rows[slot] for rows in self._rows)
-            adam(
-                parameters,
+            count = self.bank.steps[slot]
+            fused_step(
+                self._rows[slot],
                 [gradient[slot].contiguous() for gradient in gradients],
-                exp_avgs,
-                exp_avg_sqs,
-                [],
-                [self.bank.steps[slot].clone() for _ in parameters],
-                fused=True,
-                decoupled_weight_decay=self.decoupled,
-                amsgrad=False,
-                beta1=BETA1,
-                beta2=BETA2,
+                [moments | {"step": count.clone()} for moments in self._moments[slot]],
                 lr=rates[slot],
                 weight_decay=decays[slot],
-                eps=EPS,
-                maximize=False,
+                decoupled=self.decoupled,
             )
         self.bank.steps += 1
 
