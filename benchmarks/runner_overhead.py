@@ -1,17 +1,18 @@
 """What the runner costs when training costs nothing: results per second and the driver's memory.
 
-    python -m benchmarks.runner_overhead --trials 1000 --repeats 3      # bare Tune against ours
+    python -m benchmarks.runner_overhead --trials 400 --repeats 5       # bare Tune against ours
     python -m benchmarks.runner_overhead --mode cohort --trials 10000   # through one cohort worker
 
-Trials return at once, one result each. `bare` is Tune with a light class trainable, actors reused,
-no loggers. `ours` adds ledger, tracker (a real MLflow on sqlite) and pruning. `cohort` deals
-configurations to one long-lived worker.
+Epochs return at once: `--reports` of them per trial through Tune, one through a cohort. `bare` is
+Tune with a light class trainable, actors reused, no loggers. `ours` adds ledger, tracker (a real
+MLflow on sqlite) and pruning. `cohort` deals configurations to one long-lived worker.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -30,27 +31,36 @@ from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.pruning import SuccessiveHalving
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import Record
+from vae_trainables.session import Outcome, Record
 
 MSE = Objective("val/mse", "minimize")
-REFERENCE = TrialConfig(kind="mlp_vae", epochs=1)
 
 
-def record(config: TrialConfig) -> Record:
-    """A finished epoch whose values depend on the configuration alone."""
-    return Record(1, "finished", "", now_ms(), {"val/mse": config.lr, "val/psnr": 1 / config.lr})
+def reference(reports: int) -> TrialConfig:
+    """What the trials vary."""
+    return TrialConfig(kind="mlp_vae", epochs=reports)
+
+
+def record(config: TrialConfig, epoch: int) -> Record:
+    """An epoch whose values depend on the configuration alone."""
+    outcome: Outcome = "finished" if epoch == config.epochs else "running"
+    metrics = {"val/mse": config.lr, "val/psnr": 1 / config.lr}
+    return Record(epoch, outcome, "", now_ms(), metrics)
 
 
 class Bare(tune.Trainable):  # type: ignore[misc]
     """Returns at once."""
 
+    epoch = 0
+
     def step(self) -> dict[str, Any]:
         """One result."""
-        return {"loss": self.config["lr"], "done": True}
+        self.epoch += 1
+        return {"loss": self.config["lr"], "done": self.epoch == self.config["reports"]}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Reused."""
-        self.config = new_config
+        self.config, self.epoch = new_config, 0
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -70,7 +80,9 @@ class Simulated(Bare):
     def step(self) -> dict[str, Any]:
         """One record."""
         config = TrialConfig.model_validate_json(self.config["config"])
-        return {"record": record(config).to_json(), "done": True}
+        self.epoch += 1
+        found = record(config, self.epoch)
+        return {"record": found.to_json(), "done": found.outcome == "finished"}
 
 
 class SimulatedCohort(Bare):
@@ -84,7 +96,7 @@ class SimulatedCohort(Bare):
         """All records at once."""
         letters = ray.get(self.mailbox.take.remote(self.name))
         texts = [
-            [letter["key"], record(TrialConfig.model_validate_json(letter["config"])).to_json()]
+            [letter["key"], record(TrialConfig.model_validate_json(letter["config"]), 1).to_json()]
             for letter in letters
             if "key" in letter
         ]
@@ -94,7 +106,7 @@ class SimulatedCohort(Bare):
 class Office:
     """A desk with real ledger and tracker in a temporary folder; watches the driver's memory."""
 
-    def __init__(self, folder: Path, trials: int) -> None:
+    def __init__(self, folder: Path, trials: int, reports: int) -> None:
         self.ledger = Ledger(folder, "simulated")
         self.ledger.create(["minimize"], {})
         self.ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
@@ -102,7 +114,7 @@ class Office:
         uri = f"sqlite:///{folder}/mlflow.db"
         self.tracker = Tracker(folder / "spool", uri, "simulated", artifacts)
         self.tracker.study({}, {}, "")
-        self.trials, self.memory = trials, [0.0]
+        self.trials, self.memory, self.reference = trials, [0.0], reference(reports)
         self.desk = Desk(
             self.ledger,
             self.tracker,
@@ -110,7 +122,7 @@ class Office:
             source=self.plan,
             objectives=[MSE],
             prune_on=MSE,
-            pruner=SuccessiveHalving(grace=1, eta=3, max_epochs=1, direction="minimize"),
+            pruner=SuccessiveHalving(grace=100, eta=3, max_epochs=1_000, direction="minimize"),
             limits=Limits(),
             tags={},
             backlog=[],
@@ -121,13 +133,12 @@ class Office:
         done = self.ledger.suggested
         if done % max(self.trials // 20, 1) == 0:
             self.memory.append(psutil.Process().memory_info().rss / 2**20)
-        return None if done >= self.trials else self.ledger.ask(self.configure, REFERENCE)
+        return None if done >= self.trials else self.ledger.ask(self.configure, self.reference)
 
-    @staticmethod
-    def configure(trial: optuna.Trial) -> TrialConfig:
+    def configure(self, trial: optuna.Trial) -> TrialConfig:
         """One hyperparameter."""
         lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
-        return TrialConfig.model_validate(REFERENCE.model_dump() | {"lr": lr})
+        return TrialConfig.model_validate(self.reference.model_dump() | {"lr": lr})
 
     def close(self) -> str:
         """What could not be delivered."""
@@ -136,25 +147,25 @@ class Office:
         return left
 
 
-def bare(trials: int, concurrent: int) -> dict[str, float]:
+def bare(trials: int, concurrent: int, reports: int) -> dict[str, float]:
     """Results per second of Tune alone."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         tune.Tuner(
             tune.with_resources(Bare, {"cpu": 1}),
-            param_space={"lr": tune.loguniform(1e-4, 1e-1)},
+            param_space={"lr": tune.loguniform(1e-4, 1e-1), "reports": reports},
             tune_config=tune.TuneConfig(
                 num_samples=trials, max_concurrent_trials=concurrent, reuse_actors=True
             ),
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),
         ).fit()
-    return {"results_per_s": trials / (time.perf_counter() - started)}
+    return {"results_per_s": trials * reports / (time.perf_counter() - started)}
 
 
-def ours(mode: str, trials: int, concurrent: int, slots: int) -> dict[str, float]:
+def ours(mode: str, trials: int, concurrent: int, slots: int, reports: int) -> dict[str, float]:
     """Results per second with ledger and tracker; memory of the driver at 20 % and at the end."""
     with tempfile.TemporaryDirectory() as scratch:
-        office = Office(Path(scratch), trials)
+        office = Office(Path(scratch), trials, reports)
         started = time.perf_counter()
         if mode == "cohort":
             mailbox = cohorts.Mailbox.remote()  # type: ignore[attr-defined]
@@ -167,13 +178,14 @@ def ours(mode: str, trials: int, concurrent: int, slots: int) -> dict[str, float
                 scheduler=cohorts.DealerScheduler(dealer),
             )
         else:
-            tuning.run(
-                office.desk,
-                Simulated,
-                parameters={},
-                resources={"cpu": 1},
-                concurrent=concurrent,
-            )
+            with tuning.waiting_workers():
+                tuning.run(
+                    office.desk,
+                    Simulated,
+                    parameters={},
+                    resources={"cpu": 1},
+                    concurrent=concurrent,
+                )
         took = time.perf_counter() - started
         left = office.close()
         delivered = time.perf_counter() - started
@@ -182,7 +194,7 @@ def ours(mode: str, trials: int, concurrent: int, slots: int) -> dict[str, float
         assert not left, left
         early = office.memory[max(1, len(office.memory) // 5)]
         return {
-            "results_per_s": trials / took,
+            "results_per_s": trials * reports / took,
             "delivered_s": delivered,
             "memory_early_mib": early,
             "memory_end_mib": office.memory[-1],
@@ -193,24 +205,27 @@ def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=["tune", "cohort"], default="tune")
-    parser.add_argument("--trials", type=int, default=1_000)
-    parser.add_argument("--concurrent", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--reports", type=int, default=5, help="per trial, through Tune")
+    parser.add_argument("--concurrent", type=int, default=os.cpu_count())
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     ray.init(num_cpus=options.concurrent, include_dashboard=False, log_to_driver=False)
-    rows = []
+    trials, concurrent = options.trials, options.concurrent
+    reports = options.reports if options.mode == "tune" else 1
+    ratios = []
     for _ in range(options.repeats):
         row: dict[str, Any] = {
-            "ours": ours(options.mode, options.trials, options.concurrent, options.slots)
+            "ours": ours(options.mode, trials, concurrent, options.slots, reports)
         }
         if options.mode == "tune":
-            row["bare"] = bare(options.trials, options.concurrent)
+            row["bare"] = bare(trials, concurrent, reports)
             row["ratio"] = row["ours"]["results_per_s"] / row["bare"]["results_per_s"]
-        rows.append(row)
+            ratios.append(row["ratio"])
         print(json.dumps(row), flush=True)
-    if options.mode == "tune":
-        print("median ratio", statistics.median(row["ratio"] for row in rows))
+    if ratios:
+        print("median ratio", statistics.median(ratios))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def ssim(pred: Tensor, target: Tensor) -> Tensor:
         )
     dtype = _wide_dtype(pred.device)
     rows = _gaussian_band(height, dtype, pred.device)
-    columns = _gaussian_band(width, dtype, pred.device).T
+    columns = _gaussian_band(width, dtype, pred.device)
     size = _SSIM_CHUNK.get(pred.device.type, _SSIM_CHUNK_ELSEWHERE)
     chunks = zip(torch.split(pred, size), torch.split(target, size), strict=True)
     values = [_ssim_chunk(p.to(dtype), t.to(dtype), rows, columns) for p, t in chunks]
@@ -75,16 +75,22 @@ def ssim(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def _ssim_chunk(pred: Tensor, target: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Images come last in memory: both filters are then wide products, half as long again else.
+
+    The formula needs the two variances' sum alone, so four maps are filtered, not five.
+    """
+    height, width = pred.shape[-2:]
     centre = 0.5  # variances do not depend on it, and less cancels around 0 than around 0.5
-    x, y = pred - centre, target - centre
-    moments = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns
-    x_mean, y_mean, xx, yy, xy = moments.unbind()
-    x_var, y_var, covariance = xx - x_mean**2, yy - y_mean**2, xy - x_mean * y_mean
+    x, y = (images.reshape(-1, height * width).T - centre for images in (pred, target))
+    maps = torch.stack([x, y, x * x + y * y, x * y], 1)  # (pixels, 4, images)
+    filtered = (rows @ maps.view(height, -1)).view(len(rows), width, -1)
+    x_mean, y_mean, squares, xy = (columns @ filtered).view(-1, *maps.shape[1:]).unbind(1)
+    covariance, variances = xy - x_mean * y_mean, squares - x_mean**2 - y_mean**2
     x_mean, y_mean = x_mean + centre, y_mean + centre
     c1, c2 = SSIM_K1**2, SSIM_K2**2
     luminance = (2 * x_mean * y_mean + c1) / (x_mean**2 + y_mean**2 + c1)
-    structure = (2 * covariance + c2) / (x_var + y_var + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    structure = (2 * covariance + c2) / (variances + c2)
+    return (luminance * structure).mean(0).view(len(pred), -1).mean(1)
 
 
 @cache  # a copy to a GPU, which would make the host wait and cannot be captured into a CUDA graph

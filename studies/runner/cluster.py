@@ -15,30 +15,30 @@ import psutil
 import ray
 from ray.exceptions import RayTaskError
 
+import studies.runner.environment  # noqa: F401  # before Ray starts
 from studies.runner import preflight
 from studies.runner.errors import StudyError
 from studies.runner.settings import Settings
 
-ENVIRONMENT = {
-    "RAY_raylet_start_wait_time_s": "180",  # on a busy machine Ray's start can take long
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "1",
-}
+PRELOADED = "torch,ray.tune"  # what a worker needs seconds to import
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
+
+
+def is_own(settings: Settings) -> bool:
+    """Whether the study runs on a Ray of its own: one node, this one."""
+    return settings.address is None and "RAY_ADDRESS" not in os.environ
 
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[None]:
     """Connect or start; on leaving, trials that still run end with the driver."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    if address is None:
+    if is_own(settings):
         preflight.local_gpus(settings.gpus)
+        os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         _start_local(settings)
     else:
-        _connect(address)
+        _connect(settings.address or os.environ["RAY_ADDRESS"])
     try:
         yield
     finally:
@@ -106,8 +106,8 @@ def check(settings: Settings, uri: str) -> None:
     """The cluster can run this study on every node; raises PreflightError."""
     wanted_cpus = max(settings.cpus or 0, settings.threads * max(settings.gpus, 1))
     preflight.cluster_has(ray.cluster_resources(), settings.gpus, wanted_cpus)
-    if settings.address is None and "RAY_ADDRESS" not in os.environ:
-        return  # one node, this one: the checks before have seen it
+    if is_own(settings):
+        return  # the checks before have seen this node
     if settings.dry_run and settings.address:
         preflight.upload_fits(Path.cwd())  # a job, in which no address is given, has passed that
     storage = str(settings.storage.absolute())

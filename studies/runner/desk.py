@@ -18,20 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from studies.definition import Objective
+from studies.runner.errors import StudyStopped
 from studies.runner.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
 from studies.runner.pruning import SuccessiveHalving
 from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables import checkpoint, session
 from vae_trainables.session import Record
-
-
-class StudyStopped(BaseException):
-    """The study ends now, with `reason` for the user; a BaseException so that Tune lets it pass."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass

@@ -13,3 +13,11 @@ class InputError(StudyError):
     """Bad input, found before any work was started."""
 
     exit_code = 2
+
+
+class StudyStopped(BaseException):
+    """The study ends now, with `reason` for the user; a BaseException so that Tune lets it pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studies.runner import provenance
 from studies.runner.errors import InputError
 from studies.runner.ledger import Ledger
 from studies.runner.planning import Plan
-from vae_trainables.train import TrialData
+
+if TYPE_CHECKING:
+    from vae_trainables.train import TrialData
 
 # Facts without which results of one study could not be compared with each other.
 DECISIVE = {

@@ -15,7 +15,6 @@ from studies.runner.errors import InputError
 from studies.runner.ledger import Ledger, LedgerTrial, Phase
 from studies.runner.pruning import SuccessiveHalving
 from studies.runner.settings import Settings
-from vae_trainables.cohort.fusion import fusion_key
 from vae_trainables.config import TrialConfig, stable_hash
 
 DRAWS = 64  # of a space, to see what it suggests
@@ -84,6 +83,8 @@ def widest_latent(plan: Plan) -> int:
 
 def fusion_keys(plan: Plan) -> int:
     """How many kinds of cohorts the study's trials fall into, about."""
+    from vae_trainables.cohort.fusion import fusion_key  # imports torch: seconds
+
     return len({fusion_key(config) for config in _suggestions(plan)})
 
 

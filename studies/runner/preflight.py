@@ -142,7 +142,9 @@ def _sqlite_is_usable(path: Path) -> None:
 
 def local_gpus(gpus: int) -> None:
     """This machine has the GPUs asked for."""
-    import torch
+    if not gpus:
+        return
+    import torch  # seconds
 
     found = torch.cuda.device_count()
     if gpus > found:

@@ -7,6 +7,7 @@ there and ends. `python -m studies.tracker.sender FOLDER` delivers what an outag
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import logging
@@ -214,7 +215,7 @@ def main() -> int:
     driver = None
     if options.line is not None:
         driver = socket.socket(fileno=options.line)
-        os.nice(19)  # Ray gives its workers 15, and they come first, above all while they start
+        stand_back()
     lock = hold_lock(options.folder)
     try:
         whole = Sender(options.folder, uri, driver).run()
@@ -223,6 +224,17 @@ def main() -> int:
     if not whole:
         print(f"not delivered: {read_state(options.folder).error}", file=sys.stderr)
     return 0 if whole else 1
+
+
+def stand_back() -> None:
+    """Training comes first: a sender takes a tenth of a core that training wants too.
+
+    Ray gives its workers niceness 15. But a sender is a session of its own, which Linux's scheduler
+    may give as large a share as all of training, however nice it is; a session can be nice as well.
+    """
+    os.nice(19)
+    with contextlib.suppress(OSError):  # a kernel that does not group by session
+        Path("/proc/self/autogroup").write_text("10")
 
 
 def stored_uri(folder: Path) -> str:

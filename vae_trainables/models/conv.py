@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
 from vae_trainables.models.base import OneLevelAutoencoder
+from vae_trainables.models.linear import tall_product
 from vae_trainables.models.sizes import scaled, stage_sizes
 
 
@@ -77,7 +78,8 @@ class OneChannelTransposed(nn.ConvTranspose2d):
         if input.is_cuda or torch.compiler.is_exporting():
             return super().forward(input, output_size)
         batch, _, height, width = input.shape
-        rows = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels) @ self.weight.flatten(1)
+        pixels = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
+        rows = tall_product(pixels, self.weight.flatten(1))
         patches = rows.view(batch, height * width, -1).transpose(1, 2)
         (kernel, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
         size = tuple(

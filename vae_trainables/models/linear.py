@@ -33,11 +33,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return result
 
 
+def tall_product(x: Tensor, weight: Tensor) -> Tensor:
+    """x (N, in) @ weight (in, out) -> (N, out), where N is thousands: any width gains."""
+    if not _usable(x):
+        return x @ weight
+    result: Tensor = _OneDnnLinear.apply(x, weight.t(), None)
+    return result
+
+
 def takes(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN's product of these is wanted; it depends on no value and no batch size."""
+    return min(weight.shape[-2:]) >= NARROW and _usable(x)
+
+
+def _usable(x: Tensor) -> bool:
     return (
-        min(weight.shape[-2:]) >= NARROW
-        and x.device.type == "cpu"
+        x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.compiler.is_exporting()
         and _available()
@@ -64,16 +75,18 @@ class _OneDnnLinear(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return _product(x, weight, bias)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
         for_x = _product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        return for_x, _product(gradient.t(), x.t()), gradient.sum(0)
+        wide = min(weight.shape) >= NARROW
+        for_weight = _product(gradient.t(), x.t()) if wide else gradient.t() @ x
+        return for_x, for_weight, gradient.sum(0) if ctx.needs_input_grad[2] else None

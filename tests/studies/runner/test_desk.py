@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from studies.definition import Objective
-from studies.runner.desk import Desk, Limits, StudyStopped
+from studies.runner.desk import Desk, Limits
+from studies.runner.errors import StudyStopped
 from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.pruning import SuccessiveHalving
 from studies.tracker.tracker import Tracker

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -216,3 +218,19 @@ def test_what_was_not_delivered_is_told_with_the_command(stand_in: Path) -> None
     assert told.endswith(f"python -m studies.tracker.sender {stand_in}")
     header = json.loads((stand_in / "study.json").read_text())
     assert header["uri"] == "sqlite:///x"
+
+
+def test_training_comes_first_whatever_the_scheduler_shares_by() -> None:
+    code = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from studies.tracker.sender import stand_back\n"
+        "stand_back()\n"
+        "group = Path('/proc/self/autogroup')\n"
+        "print(os.nice(0), group.read_text().split()[-1] if group.exists() else '10')"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, start_new_session=True
+    )
+    assert done.stdout.split() == ["19", "10"]

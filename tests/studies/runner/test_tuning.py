@@ -1,0 +1,88 @@
+"""Tune as the runner uses it: what of Tune is replaced, and for how long."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray import tune
+
+from studies.runner import tuning
+
+ROOT = Path(__file__).parents[3]
+
+
+class Where(tune.Trainable):  # type: ignore[misc]
+    def step(self) -> dict[str, object]:
+        return {"pid": os.getpid(), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        pass
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        pass
+
+
+def test_tune_is_as_it_was_afterwards() -> None:
+    before = [getattr(module, name) for module, name, _ in tuning.OF_THEIR_OWN]
+
+    def interrupted() -> None:
+        with tuning.waiting_workers():
+            for module, name, value in tuning.OF_THEIR_OWN:
+                assert getattr(module, name) is value
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert [getattr(module, name) for module, name, _ in tuning.OF_THEIR_OWN] == before
+
+
+def idle_workers() -> set[int]:
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if child.name().startswith("ray::IDLE")}
+
+
+@pytest.mark.slow
+def test_trials_begin_in_workers_that_wait_already(tmp_path: Path) -> None:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        deadline = time.monotonic() + 60
+        while len(waiting := idle_workers()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        with tuning.waiting_workers():
+            run = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
+            results = tune.Tuner(Where, run_config=run).fit()
+        assert results[0].metrics["pid"] in waiting
+    finally:
+        ray.shutdown()
+
+
+def test_tune_imports_no_tracker_to_count_callbacks(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from studies.runner import tuning\n"
+        "from ray.air._internal import usage\n"
+        "usage.tag_callbacks([object()])\n"
+        "print([m for m in ('mlflow', 'wandb') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_study_loads_neither_torch_nor_tune_before_ray_starts() -> None:
+    code = (
+        "import sys, studies.runner.driver\n"
+        "print('torch' in sys.modules, 'ray.tune' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
