@@ -96,12 +96,19 @@ class _Storage(JournalStorage):
     """Optuna's storage, in which `study.ask` does not find what the ledger has planned.
 
     For `ask` any waiting trial is a suggestion that somebody enqueued: it would begin anew what
-    waits here for a worker, or to be continued.
+    waits here for a worker, or to be continued. And it would look through all trials for one.
     """
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
         self.planned: set[int] = set()  # ids of the trials in the ledger
+        self._enqueued: list[int] = []  # since it was opened: opening leaves none
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trial_id = super().create_new_trial(study_id, template_trial)
+        if template_trial is not None and template_trial.state == TrialState.WAITING:
+            self._enqueued.append(trial_id)
+        return trial_id
 
     def get_all_trials(
         self,
@@ -109,10 +116,11 @@ class _Storage(JournalStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        found = super().get_all_trials(study_id, deepcopy, states)
-        if states == (TrialState.WAITING,):
-            return [trial for trial in found if trial._trial_id not in self.planned]
-        return found
+        if states != (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        self._enqueued = [trial_id for trial_id in self._enqueued if trial_id not in self.planned]
+        found = map(self.get_trial, self._enqueued)
+        return [trial for trial in found if trial.state == TrialState.WAITING]
 
 
 class Ledger:
