@@ -48,8 +48,8 @@ class Adam:
     """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) if `decoupled`.
 
     The numbers are those of `torch.optim.Adam(fused=True)`, bit for bit. Making one of those
-    imports torch's compiler, only to keep itself out of it: 3 s before a worker's first step; and
-    its hooks are 5 % of an MLP's steps.
+    imports torch's compiler, only to keep itself out of it: more than 3 s before a worker's first
+    step (`python -m benchmarks.step_parts`).
 
     lr: may be set before any step. state: the moments lie in memory as their parameter does, for
     the kernel walks all of them in the order of memory.

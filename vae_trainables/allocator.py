@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Let the next training step have what this one frees, up to 256 MiB; whether that was done.
 
     By default glibc returns the activations of a convolutional model to the kernel after every
-    step, and each page of the next step's is a page fault: 4,000 per step and 13 % of its time
-    for R1. Does nothing where the C library is another.
+    step, and each page of the next step's is a page fault: 8 % of a step's time for R1
+    (`python -m benchmarks.step_parts`). Does nothing where the C library is another.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
-
 from studies.definition import StudyDefinition
 from studies.runner import cluster, opening, planning, preflight
 from studies.runner.console import Console
 from studies.runner.errors import StudyStopped
 from studies.runner.interrupts import listening
 from studies.runner.ledger import study_folder
-from studies.runner.planning import Plan
 from studies.runner.settings import Settings
-
-if TYPE_CHECKING:
-    from vae_trainables.train import TrialData
 
 
 def run_study(definition: StudyDefinition, settings: Settings) -> int:
     """Run or resume the study; the exit code. Raises StudyError with a line for the user.
 
-    What trains needs torch and Tune, seconds to import: that and the data come while Ray starts.
+    What trains needs torch and Tune, seconds to import: after Ray's start, while workers do the
+    same. Not in a thread beside the start: a job's driver died so, of MKL's "cannot load".
     """
     plan = planning.make_plan(definition, settings)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
@@ -32,14 +26,13 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
-    with listening() as stop, ThreadPoolExecutor(1) as meanwhile:
-        loading = meanwhile.submit(_load, plan)
+    with listening() as stop:
         try:
             with cluster.connected(settings):
                 stop.listen()
-                data = loading.result()
                 from studies.runner import run
 
+                data = run.load_data(plan)
                 cluster.check(settings, uri)  # nothing is written before
                 if settings.dry_run:
                     console.say("dry run: everything is in place, nothing was started")
@@ -52,9 +45,3 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
         except StudyStopped as stopped:  # before the study was opened
             console.say(f"{stopped.reason}: nothing was started")
             return stop.exit_code
-
-
-def _load(plan: Plan) -> TrialData:
-    from studies.runner import run
-
-    return run.load_data(plan)

@@ -7,7 +7,6 @@ there and ends. `python -m studies.tracker.sender FOLDER` delivers what an outag
 from __future__ import annotations
 
 import argparse
-import contextlib
 import fcntl
 import json
 import logging
@@ -227,14 +226,15 @@ def main() -> int:
 
 
 def stand_back() -> None:
-    """Training comes first: a sender takes a tenth of a core that training wants too.
+    """Training comes first: this process runs where nothing else wants to.
 
-    Ray gives its workers niceness 15. But a sender is a session of its own, which Linux's scheduler
-    may give as large a share as all of training, however nice it is; a session can be nice as well.
+    Being idle work, it makes way at once for whatever wakes, and beside Ray's workers, whose
+    niceness is 15, it still gets a twelfth of a core.
     """
-    os.nice(19)
-    with contextlib.suppress(OSError):  # a kernel that does not group by session
-        Path("/proc/self/autogroup").write_text("10")
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
 
 
 def stored_uri(folder: Path) -> str:

@@ -59,8 +59,9 @@ class Tracker:
     def _start_sender(self) -> socket.socket:
         """Our end of a line to a new sender; when one side dies, the other sees the line closed.
 
-        The sender is nobody's child, in a session of its own: Ctrl-C is for the driver, and
-        `ray job stop` kills all descendants of the driver, while the sender has to tell MLflow.
+        The sender is nobody's child, in a process group of its own: Ctrl-C is for the driver, and
+        `ray job stop` kills all descendants of the driver, while the sender has to tell MLflow. A
+        session of its own would do as well, but Linux may share the CPU by session: half for it.
         """
         ours, theirs = socket.socketpair()
         with theirs, (self.folder / "sender.log").open("ab") as log:
@@ -72,7 +73,7 @@ class Tracker:
                 stdout=log,
                 stderr=log,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                process_group=0,
                 check=True,
             )
         return ours

@@ -20,7 +20,7 @@ from tests.crash.harness import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
-KILLS, TRIALS = (20, 24) if FULL else (3, 5)
+KILLS, TRIALS = (20, 24) if FULL else (2, 4)
 
 
 def test_a_driver_killed_at_random_moments_loses_and_doubles_nothing(

@@ -1,7 +1,7 @@
 """Wide linear layers on a CPU: oneDNN's matrix products where MKL's are slower.
 
-torch leaves a linear layer to MKL, which keeps AVX-512 to its maker's CPUs: on an AMD EPYC oneDNN
-takes half the time for each of the three products of a step (`python -m benchmarks.training_part`).
+torch leaves a linear layer to MKL, which keeps AVX-512 to its maker's CPUs: on an AMD EPYC a layer
+both ways takes three fifths of the time with oneDNN (`python -m benchmarks.step_parts`).
 """
 
 from __future__ import annotations
