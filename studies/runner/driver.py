@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from studies.definition import StudyDefinition
 from studies.runner import cluster, opening, planning, preflight
 from studies.runner.console import Console
@@ -14,8 +16,8 @@ from studies.runner.settings import Settings
 def run_study(definition: StudyDefinition, settings: Settings) -> int:
     """Run or resume the study; the exit code. Raises StudyError with a line for the user.
 
-    What trains needs torch and Tune, seconds to import: after Ray's start, while workers do the
-    same. Not in a thread beside the start: a job's driver died so, of MKL's "cannot load".
+    What trains needs torch and Tune, seconds to import. Beside a Ray of our own that goes on while
+    its workers do the same; a job imports before it connects, for then its copy of the code may go.
     """
     plan = planning.make_plan(definition, settings)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
@@ -26,6 +28,8 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
+    if not cluster.is_own(settings):
+        importlib.import_module("studies.runner.run")
     with listening() as stop:
         try:
             with cluster.connected(settings):
