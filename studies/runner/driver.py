@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from studies.definition import StudyDefinition
 from studies.runner import cluster, opening, planning, preflight
 from studies.runner.console import Console
@@ -16,8 +14,9 @@ from studies.runner.settings import Settings
 def run_study(definition: StudyDefinition, settings: Settings) -> int:
     """Run or resume the study; the exit code. Raises StudyError with a line for the user.
 
-    What trains needs torch and Tune, seconds to import. Beside a Ray of our own that goes on while
-    its workers do the same; a job imports before it connects, for then its copy of the code may go.
+    What trains needs torch and Tune, seconds to import, but bad flags do not. All of it is imported
+    before Ray is there: a job's copy of the code may go once it has connected, and a signal during
+    Ray's start is answered late.
     """
     plan = planning.make_plan(definition, settings)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
@@ -28,15 +27,13 @@ def run_study(definition: StudyDefinition, settings: Settings) -> int:
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
-    if not cluster.is_own(settings):
-        importlib.import_module("studies.runner.run")
     with listening() as stop:
         try:
+            from studies.runner import run
+
+            data = run.load_data(plan)
             with cluster.connected(settings):
                 stop.listen()
-                from studies.runner import run
-
-                data = run.load_data(plan)
                 cluster.check(settings, uri)  # nothing is written before
                 if settings.dry_run:
                     console.say("dry run: everything is in place, nothing was started")
