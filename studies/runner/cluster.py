@@ -30,12 +30,21 @@ def is_own(settings: Settings) -> bool:
     return settings.address is None and "RAY_ADDRESS" not in os.environ
 
 
+def keeps_workers_ready(settings: Settings) -> bool:
+    """Whether Ray's workers import what trains before they are asked to train.
+
+    Not for GPUs: a worker there lives as long as the study, so a few seconds are nothing.
+    """
+    return is_own(settings) and not settings.gpus
+
+
 @contextmanager
 def connected(settings: Settings) -> Iterator[None]:
     """Connect or start; on leaving, trials that still run end with the driver."""
     if is_own(settings):
         preflight.local_gpus(settings.gpus)
-        os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+        if keeps_workers_ready(settings):
+            os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         _start_local(settings)
     else:
         _connect(settings.address or os.environ["RAY_ADDRESS"])

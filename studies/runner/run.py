@@ -92,8 +92,8 @@ class Run:
         self.console.watch(self.ledger)
         self.stop.at_once = False
         try:
-            own = cluster.is_own(self.plan.settings)
-            with tuning.waiting_workers() if own else nullcontext():
+            ready = cluster.keeps_workers_ready(self.plan.settings)
+            with tuning.waiting_workers() if ready else nullcontext():
                 self._train(desk, pack(data))
             if desk.stop_reason:
                 raise StudyStopped(desk.stop_reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -63,7 +64,8 @@ def test_trials_begin_in_workers_that_wait_already(tmp_path: Path) -> None:
         ray.shutdown()
 
 
-def test_tune_imports_no_tracker_to_count_callbacks(tmp_path: Path) -> None:
+def test_tune_imports_no_tracker_to_count_callbacks() -> None:
+    assert "usage.tag_callbacks(" in inspect.getsource(sys.modules["ray.tune.tune"])
     code = (
         "import sys\n"
         "from studies.runner import tuning\n"
@@ -77,7 +79,7 @@ def test_tune_imports_no_tracker_to_count_callbacks(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_study_loads_neither_torch_nor_tune_before_ray_starts() -> None:
+def test_flags_are_checked_without_torch_and_tune() -> None:
     code = (
         "import sys, studies.runner.driver\n"
         "print('torch' in sys.modules, 'ray.tune' in sys.modules)"
