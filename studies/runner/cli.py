@@ -16,7 +16,8 @@ from typing import Any
 import typer
 
 from studies.definition import StudyDefinition
-from studies.runner.errors import StudyError
+from studies.runner.errors import StudyError, StudyStopped
+from studies.runner.interrupts import listening
 from studies.runner.settings import Settings, with_preset
 
 EPILOG = (
@@ -54,28 +55,26 @@ def _command(definition: StudyDefinition) -> Any:
 
 def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
     """Check the flags and run the study; the exit code."""
-    try:
-        settings = with_preset(values)
-        settings.check()
-        from studies.runner.driver import run_study  # imports ray and torch: seconds
+    with listening() as stop:
+        try:
+            settings = with_preset(values)
+            settings.check()
+            from studies.runner.driver import run_study  # imports ray: seconds
 
-        return run_study(definition, settings)
-    except StudyError as error:
-        if values.get("debug"):
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # a full or read-only disk; what was recorded before is whole
-        if values.get("debug"):
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:  # a fault of ours, or of Ray's: what was recorded before is whole
-        if values.get("debug"):
-            traceback.print_exc()
-        first = (str(error).strip().splitlines() or [""])[0]
-        print(f"error: {type(error).__name__}: {first} (--debug shows where)", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped by the user (Ctrl-C): nothing was started", file=sys.stderr)
-        return 130
+            return run_study(definition, settings, stop)
+        except StudyStopped as stopped:  # before the study was opened
+            print(f"{stopped.reason}: nothing was started", file=sys.stderr)
+            return stop.exit_code
+        except Exception as error:  # what was recorded before is whole
+            if values.get("debug"):
+                traceback.print_exc()
+            print(f"error: {_line(error)}", file=sys.stderr)
+            return error.exit_code if isinstance(error, StudyError) else 1
+
+
+def _line(error: Exception) -> str:
+    """An error of ours or of a disk speaks for itself; any other is a fault, of ours or Ray's."""
+    if isinstance(error, StudyError | OSError):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first} (--debug shows where)"
