@@ -32,12 +32,13 @@ usage.tag_callbacks = lambda callbacks: False
 
 
 class _AtTheDesk:
-    """Tune pickles its parts for a restore that we never do: the desk stays out of that."""
+    """Tune pickles its parts for a restore that we never do: what is alive stays out of that."""
 
     desk: Desk
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "desk"}
+        alive = ("desk", "waiting")
+        return {name: value for name, value in vars(self).items() if name not in alive}
 
 
 class DeskSearcher(_AtTheDesk, Searcher):
@@ -73,6 +74,21 @@ class DeskScheduler(_AtTheDesk, FIFOScheduler):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self.waiting: list[Trial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The newest that waits: it takes the worker that has become free.
+
+        Tune's own choice, the oldest, may wait for a worker of its own that is just starting; given
+        the free one, Tune kills that start and begins another for the next trial. With trials
+        shorter than a start, seconds, there would be one worker at work and a start going on for
+        ever.
+        """
+        self.waiting = [trial for trial in self.waiting if trial.status == Trial.PENDING]
+        return self.waiting[-1] if self.waiting else None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         return self._decide(trial, result)

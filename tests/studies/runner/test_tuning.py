@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import ray
 from ray import tune
 
+from benchmarks.runner_overhead import Office, Simulated
 from studies.runner import tuning
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +64,42 @@ def test_trials_begin_in_workers_that_wait_already(tmp_path: Path) -> None:
         assert results[0].metrics["pid"] in waiting
     finally:
         ray.shutdown()
+
+
+class SecondStartsLate(Simulated):
+    """Short trials; whichever worker is not the first to start takes seconds for it."""
+
+    def setup(self, config: dict[str, Any], starts: Path) -> None:
+        first = not any(starts.iterdir())
+        (starts / str(os.getpid())).touch()
+        if not first:
+            time.sleep(3)
+        super().setup(config)
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(0.1)
+        return super().step()
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_is_waited_for(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    starts.mkdir()
+    office = Office(tmp_path, trials=60, reports=1)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        tuning.run(
+            office.desk,
+            SecondStartsLate,
+            parameters={"starts": starts},
+            resources={"cpu": 1},
+            concurrent=2,
+        )
+        assert {t.status for t in office.ledger.trials.values()} == {"finished"}
+        assert len(list(starts.iterdir())) == 2
+    finally:
+        ray.shutdown()
+        office.close()
 
 
 def test_tune_imports_no_tracker_to_count_callbacks() -> None:
