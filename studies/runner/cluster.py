@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ray.exceptions import RayTaskError
 import studies.runner.environment  # noqa: F401  # before Ray starts
 from studies.runner import preflight
 from studies.runner.errors import StudyError
+from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
 
 PRELOADED = "torch,ray.tune"  # what a worker needs seconds to import
@@ -39,13 +40,13 @@ def keeps_workers_ready(settings: Settings) -> bool:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[None]:
+def connected(settings: Settings, stop: StopRequest) -> Iterator[None]:
     """Connect or start; on leaving, trials that still run end with the driver."""
     if is_own(settings):
         preflight.local_gpus(settings.gpus)
         if keeps_workers_ready(settings):
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-        _start_local(settings)
+        _start_local(settings, stop)
     else:
         _connect(settings.address or os.environ["RAY_ADDRESS"])
     try:
@@ -54,30 +55,47 @@ def connected(settings: Settings) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start_local(settings: Settings) -> None:
+def _start_local(settings: Settings, stop: StopRequest) -> None:
     """A Ray of our own. Ray gives its start 30 s, which a busy machine may need more than once."""
     mine = psutil.Process()
-    others = set(mine.children())
+    others = set(mine.children(recursive=True))
+
+    def abandon() -> None:
+        for process in set(mine.children(recursive=True)) - others:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
     for left in reversed(range(START_ATTEMPTS)):
         try:
-            ray.init(
-                address="local",  # not a cluster that happens to run here, unknown to us
-                num_cpus=settings.cpus or os.cpu_count(),
-                num_gpus=settings.gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            with stop.ending_the_process(abandon), _our_signals():
+                ray.init(
+                    address="local",  # not a cluster that happens to run here, unknown to us
+                    num_cpus=settings.cpus or os.cpu_count(),
+                    num_gpus=settings.gpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
             return
         except Exception as error:  # Ray raises nothing more specific
-            for process in set(mine.children()) - others:
-                process.kill()
+            abandon()
             if not left:
                 first = (str(error).splitlines() or [""])[0]
                 raise StudyError(
                     f"Ray did not start in {START_ATTEMPTS} attempts ({first}): is the machine "
                     "overloaded, or /tmp full?"
                 ) from error
+
+
+@contextmanager
+def _our_signals() -> Iterator[None]:
+    """Ray puts its own handler of SIGTERM in place as it starts, which waits for half a minute."""
+    theirs = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        ray._private.utils.set_sigterm_handler = theirs
 
 
 def _connect(address: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from studies.definition import StudyDefinition
 from studies.runner import cluster, opening, planning, preflight
 from studies.runner.console import Console
@@ -9,13 +11,16 @@ from studies.runner.interrupts import StopRequest
 from studies.runner.ledger import study_folder
 from studies.runner.settings import Settings
 
+if TYPE_CHECKING:
+    from vae_trainables.train import TrialData
+
 
 def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest) -> int:
     """Run or resume the study; the exit code. Raises StudyError with a line for the user.
 
     Raises StudyStopped on a signal before the study is open. What trains needs torch and Tune,
-    seconds to import, but bad flags do not. All of it is imported before Ray is there: a job's copy
-    of the code may go once it has connected, and a signal during Ray's start is answered late.
+    seconds to import, but bad flags do not. With a Ray of our own that is done while its workers
+    do the same; a job does it before it connects, for its copy of the code may go then.
     """
     plan = planning.make_plan(definition, settings)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
@@ -26,11 +31,10 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
-    from studies.runner import run
-
-    data = run.load_data(plan)
-    with cluster.connected(settings):
+    data = None if cluster.is_own(settings) else _load(plan)
+    with cluster.connected(settings, stop):
         stop.listen()
+        data = data or _load(plan)
         cluster.check(settings, uri)  # nothing is written before
         if settings.dry_run:
             console.say("dry run: everything is in place, nothing was started")
@@ -39,4 +43,13 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
         with opened as (ledger, remark):
             if remark:
                 console.say(f"note: {remark}")
+            from studies.runner import run
+
             return run.Run(plan, data, ledger, folder, uri, console, stop).run()
+
+
+def _load(plan: planning.Plan) -> TrialData:
+    """The data, and with it all that trains."""
+    from studies.runner import run
+
+    return run.load_data(plan)

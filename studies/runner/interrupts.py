@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,6 +21,8 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.at_once = True  # outside the training loop there is nothing to leave half done
+        self._abandon: Callable[[], None] | None = None
+        self._pid = os.getpid()
 
     @property
     def exit_code(self) -> int:
@@ -35,9 +39,24 @@ class StopRequest:
         for number in EXIT_CODES:
             signal.signal(number, self._handle)
 
+    @contextmanager
+    def ending_the_process(self, abandon: Callable[[], None]) -> Iterator[None]:
+        """For others' code that might catch an exception: a signal calls `abandon` and ends all."""
+        self._abandon = abandon
+        try:
+            yield
+        finally:
+            self._abandon = None
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            return  # a child that has not become another program yet
         signal.alarm(0)  # Ray's handler, if it still stood, has set the time of our death
         again, self.signal = self.signal is not None, signal.Signals(number)
+        if self._abandon is not None:
+            self._abandon()
+            print(f"{REASONS[self.signal]}: nothing was started", file=sys.stderr, flush=True)
+            os._exit(self.exit_code)
         if self.at_once and not again:
             self.check()
 

@@ -226,15 +226,11 @@ def main() -> int:
 
 
 def stand_back() -> None:
-    """Training comes first: this process runs where nothing else wants to.
+    """Training comes first: beside two of Ray's workers, whose niceness is 15, a sixth of the CPU.
 
-    Being idle work, it makes way at once for whatever wakes, and beside Ray's workers, whose
-    niceness is 15, it still gets a twelfth of a core.
+    Less, and a short study would end with a queue for this process to deliver alone.
     """
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)
+    os.nice(19)
 
 
 def stored_uri(folder: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+import psutil
 import pytest
 
-from tests.crash.harness import EXIT_S, Study, allowed, assert_whole, full_form, wait_until
+from tests.crash.harness import EXIT_S, Driver, Study, allowed, assert_whole, full_form, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -38,19 +39,36 @@ def test_a_stopped_study_is_closed_quickly_and_goes_on(make_study: Callable[...,
     assert_whole(study, 2)
 
 
+def checking(driver: Driver, study: Study) -> bool:
+    """The checks at the start have begun."""
+    return (study.storage / "mlflow.db").exists()
+
+
+def ray_starting(driver: Driver, study: Study) -> bool:
+    """Ray has its first processes and is not whole yet."""
+    return any("gcs_server" in p.name() for p in psutil.Process(driver.process.pid).children())
+
+
+@pytest.mark.parametrize("moment", [checking, ray_starting])
 @pytest.mark.parametrize(("number", "group", "code"), [s[:3] for s in SIGNALS])
 def test_a_signal_at_the_start_leaves_nothing(
-    make_study: Callable[..., Study], number: signal.Signals, group: bool, code: int
+    make_study: Callable[..., Study],
+    moment: Callable[[Driver, Study], bool],
+    number: signal.Signals,
+    group: bool,
+    code: int,
 ) -> None:
     study = make_study("--trials", "2")
     driver = study.start()
-    driver.until(lambda: (study.storage / "mlflow.db").exists(), "the checks at the start")
+    driver.until(lambda: moment(driver, study), moment.__doc__ or "")
+    children = psutil.Process(driver.process.pid).children(recursive=True)
     seconds = driver.stop(number, group=group)
-    print(f"{number.name} at the start: {seconds:.1f} s")
+    print(f"{number.name}, {moment.__name__}: {seconds:.1f} s")
     assert seconds < allowed(EXIT_S)
     assert driver.process.returncode == code, driver.text
     assert "nothing was started" in driver.text
     assert not study.journal.exists()
+    assert not psutil.wait_procs(children, timeout=10)[1]
 
 
 @full_form
