@@ -55,6 +55,12 @@ def connected(settings: Settings, stop: StopRequest) -> Iterator[None]:
         ray.shutdown()
 
 
+def release(settings: Settings) -> None:
+    """Training is over: a Ray of our own need not start workers anew for what comes after."""
+    if is_own(settings):
+        ray.shutdown()
+
+
 def _start_local(settings: Settings, stop: StopRequest) -> None:
     """A Ray of our own. Ray gives its start 30 s, which a busy machine may need more than once."""
     mine = psutil.Process()

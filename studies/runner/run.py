@@ -75,6 +75,7 @@ class Run:
             publication.publish(tracker, self.plan, self.data, self.folder)
             for phase in phases(self.plan.settings):
                 self._phase(phase, tracker)
+            cluster.release(self.plan.settings)
             for split in ("val", "test"):
                 publication.publish_baselines(tracker, self.plan, self.data, self.folder, split)
             outcome, code, patience = "finished", 0, 10 * FAREWELL_S
