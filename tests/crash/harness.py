@@ -250,7 +250,11 @@ class Study:
         }
 
     def settled(self) -> bool:
-        """Whether the sender of a dead driver has told MLflow all it had to tell."""
+        """Whether the sender of a dead driver has told MLflow all it had to tell, and ended."""
+        spool = str(self.folder / "spool")
+        for process in psutil.process_iter(["cmdline"]):
+            if spool in (process.info["cmdline"] or []):
+                return False
         return all(run.info.status != "RUNNING" for run in self.runs().values())
 
     def end_all(self) -> None:
@@ -307,12 +311,13 @@ def newest_checkpoint(study: Study, key: str) -> int:
 
 def kill_at_a_random_moment(study: Study, driver: Driver, chance: random.Random) -> str:
     """SIGKILL: one in four while it starts, the others a few ledger lines later; what it was."""
+    began = study.lines()
     if chance.random() < 0.25:
         moment = time.monotonic() + chance.uniform(0.0, 15.0)
         what = "while starting"
-        wait_until(lambda: driver.process.poll() is not None or time.monotonic() > moment, what)
+        driver.until(lambda: time.monotonic() > moment or study.lines() > began, what)
     else:
-        began, more = study.lines(), chance.randint(1, 24)
+        more = chance.randint(1, 24)
         what = f"after {more} ledger lines"
         driver.until(lambda: study.lines() >= began + more, what)
         time.sleep(chance.uniform(0.0, 0.1))
