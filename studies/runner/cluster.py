@@ -19,11 +19,25 @@ import studies.runner.environment  # noqa: F401  # before Ray starts
 from studies.runner import preflight
 from studies.runner.errors import StudyError
 from studies.runner.interrupts import StopRequest
+from studies.runner.replacing import Replacement, replaced
 from studies.runner.settings import Settings
 
 PRELOADED = "torch,ray.tune"  # what a worker needs seconds to import
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
+
+
+def _nothing(*args: Any, **options: Any) -> None:
+    """What a part of Ray does that is left out."""
+
+
+ALONE: tuple[Replacement, ...] = (
+    ("ray._private.utils", "set_sigterm_handler", _nothing),  # theirs waits for half a minute
+    ("ray._private.node:Node", "start_monitor", _nothing),  # adds nodes to a cluster
+    ("ray._private.node:Node", "start_api_server", _nothing),  # the dashboard, and jobs
+    ("ray._private.node:Node", "start_log_monitor", _nothing),  # for `log_to_driver`
+)
+"""What a Ray of one study on one machine starts without: a second, and three processes."""
 
 
 def is_own(settings: Settings) -> bool:
@@ -73,7 +87,7 @@ def _start_local(settings: Settings, stop: StopRequest) -> None:
 
     for left in reversed(range(START_ATTEMPTS)):
         try:
-            with stop.ending_the_process(abandon), _our_signals():
+            with stop.ending_the_process(abandon), replaced(ALONE):
                 ray.init(
                     address="local",  # not a cluster that happens to run here, unknown to us
                     num_cpus=settings.cpus or os.cpu_count(),
@@ -91,17 +105,6 @@ def _start_local(settings: Settings, stop: StopRequest) -> None:
                     f"Ray did not start in {START_ATTEMPTS} attempts ({first}): is the machine "
                     "overloaded, or /tmp full?"
                 ) from error
-
-
-@contextmanager
-def _our_signals() -> Iterator[None]:
-    """Ray puts its own handler of SIGTERM in place as it starts, which waits for half a minute."""
-    theirs = ray._private.utils.set_sigterm_handler
-    ray._private.utils.set_sigterm_handler = lambda handler: None
-    try:
-        yield
-    finally:
-        ray._private.utils.set_sigterm_handler = theirs
 
 
 def _connect(address: str) -> None:

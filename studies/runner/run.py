@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from studies.runner.interrupts import StopRequest
 from studies.runner.journal import LedgerError
 from studies.runner.ledger import ENDED, Ledger, Phase
 from studies.runner.planning import Plan
+from studies.runner.replacing import replaced
 from studies.runner.settings import Settings
 from studies.runner.trainable import TrialTrainable, pack
 from studies.tracker import names
@@ -94,7 +94,7 @@ class Run:
         self.stop.at_once = False
         try:
             ready = cluster.keeps_workers_ready(self.plan.settings)
-            with tuning.waiting_workers() if ready else nullcontext():
+            with replaced(tuning.WAITING if ready else ()):
                 self._train(desk, pack(data))
             if desk.stop_reason:
                 raise StudyStopped(desk.stop_reason)

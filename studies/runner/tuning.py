@@ -13,22 +13,23 @@ import studies.runner.environment  # noqa: F401  # before Tune
 from studies.runner.desk import Desk
 from studies.runner.errors import StudyError, StudyStopped
 from studies.runner.ledger import LedgerTrial, Status
+from studies.runner.replacing import Replacement, replaced
 from studies.tracker.spool import SpoolError
 from vae_trainables.session import Record
 
 logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it warns of what we switched off
 
 from ray import tune  # noqa: E402
-from ray.air._internal import usage  # noqa: E402
 from ray.air.execution import FixedResourceManager  # noqa: E402
 from ray.tune.callback import Callback  # noqa: E402
-from ray.tune.execution import class_cache, tune_controller  # noqa: E402
 from ray.tune.experiment import Trial  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
-# To count which callbacks people use, Tune imports all it knows, MLflow among them: 1.3 s.
-usage.tag_callbacks = lambda callbacks: False
+UNCOUNTED: tuple[Replacement, ...] = (
+    ("ray.air._internal.usage", "tag_callbacks", lambda callbacks: False),
+)
+"""To count which callbacks people use, Tune imports all it knows, MLflow among them: 1.3 s."""
 
 
 class _AtTheDesk:
@@ -145,31 +146,20 @@ def _ledger_trial(desk: Desk, trial: Trial) -> LedgerTrial:
     return desk.ledger.trials[trial.config["key"]]
 
 
-OF_THEIR_OWN: tuple[tuple[Any, str, Any], ...] = (
-    (class_cache, "DEFAULT_ENV_VARS", {}),
-    (class_cache, "ENV_VARS_TO_PROPAGATE", set()),
-    (tune_controller, "PlacementGroupResourceManager", FixedResourceManager),
+WAITING: tuple[Replacement, ...] = (
+    ("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS", {}),
+    ("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE", set()),
+    (
+        "ray.tune.execution.tune_controller",
+        "PlacementGroupResourceManager",
+        FixedResourceManager,
+    ),
 )
-"""What makes Tune's actors need fresh processes, and what does not."""
+"""On a Ray of our own: trials begin in the workers that Ray has started with itself.
 
-
-@contextmanager
-def waiting_workers() -> Iterator[None]:
-    """On a Ray of our own: trials begin in the workers that Ray has started with itself.
-
-    Tune gives its actors environment variables, which ours have inherited, and reserves CPUs by a
-    task on each; for both Ray takes other processes, which import all anew: seconds. There is no
-    setting for either; a Ray that has renamed them is merely slower.
-    """
-    found = [entry for entry in OF_THEIR_OWN if hasattr(*entry[:2])]
-    before = [(module, name, getattr(module, name)) for module, name, _ in found]
-    for module, name, value in found:
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
+Tune gives its actors environment variables, which ours have inherited, and reserves CPUs by a
+task on each; for both Ray takes other processes, which import all anew: seconds.
+"""
 
 
 def run(
@@ -205,7 +195,7 @@ def fit(
     **tune_config: Any,
 ) -> None:
     """Run Tune without loggers, snapshots and checkpoints; what it leaves on disk is removed."""
-    with tempfile.TemporaryDirectory(prefix="vae-studies-") as scratch:
+    with replaced(UNCOUNTED), tempfile.TemporaryDirectory(prefix="vae-studies-") as scratch:
         tune.Tuner(
             trainable,
             param_space=param_space,

@@ -17,6 +17,7 @@ from ray import tune
 
 from benchmarks.runner_overhead import Office, Simulated
 from studies.runner import tuning
+from studies.runner.replacing import replaced
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,20 +33,6 @@ class Where(tune.Trainable):  # type: ignore[misc]
         pass
 
 
-def test_tune_is_as_it_was_afterwards() -> None:
-    before = [getattr(module, name) for module, name, _ in tuning.OF_THEIR_OWN]
-
-    def interrupted() -> None:
-        with tuning.waiting_workers():
-            for module, name, value in tuning.OF_THEIR_OWN:
-                assert getattr(module, name) is value
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        interrupted()
-    assert [getattr(module, name) for module, name, _ in tuning.OF_THEIR_OWN] == before
-
-
 def idle_workers() -> set[int]:
     children = psutil.Process().children(recursive=True)
     return {child.pid for child in children if child.name().startswith("ray::IDLE")}
@@ -58,7 +45,7 @@ def test_trials_begin_in_workers_that_wait_already(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         while len(waiting := idle_workers()) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
-        with tuning.waiting_workers():
+        with replaced(tuning.WAITING):
             run = tune.RunConfig(storage_path=str(tmp_path), verbose=0)
             results = tune.Tuner(Where, run_config=run).fit()
         assert results[0].metrics["pid"] in waiting
@@ -106,9 +93,10 @@ def test_tune_imports_no_tracker_to_count_callbacks() -> None:
     assert "usage.tag_callbacks(" in inspect.getsource(sys.modules["ray.tune.tune"])
     code = (
         "import sys\n"
-        "from studies.runner import tuning\n"
+        "from studies.runner import replacing, tuning\n"
         "from ray.air._internal import usage\n"
-        "usage.tag_callbacks([object()])\n"
+        "with replacing.replaced(tuning.UNCOUNTED):\n"
+        "    usage.tag_callbacks([object()])\n"
         "print([m for m in ('mlflow', 'wandb') if m in sys.modules])"
     )
     done = subprocess.run(
