@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
@@ -10,6 +11,7 @@ from studies.runner.console import Console
 from studies.runner.interrupts import StopRequest
 from studies.runner.ledger import study_folder
 from studies.runner.settings import Settings
+from studies.tracker.line import start_sender
 
 if TYPE_CHECKING:
     from vae_trainables.train import TrialData
@@ -31,8 +33,9 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
+    ahead = nullcontext() if settings.dry_run else start_sender(folder / "spool", uri)
     data = None if cluster.is_own(settings) else _load(plan)
-    with cluster.connected(settings, stop):
+    with ahead as sender, cluster.connected(settings, stop):
         stop.listen()
         data = data or _load(plan)
         cluster.check(settings, uri)  # nothing is written before
@@ -45,7 +48,7 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
                 console.say(f"note: {remark}")
             from studies.runner import run
 
-            return run.Run(plan, data, ledger, folder, uri, console, stop).run()
+            return run.Run(plan, data, ledger, folder, uri, console, stop, sender).run()
 
 
 def _load(plan: planning.Plan) -> TrialData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,11 +64,14 @@ class Run:
     uri: str
     console: Console
     stop: StopRequest
+    sender: socket.socket | None
+    """The line to a sender that was started ahead."""
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
         """Train what is left to train; close everything however it ends."""
-        tracker = Tracker(self.folder / "spool", self.uri, self.plan.name, self._artifacts())
+        spool, name = self.folder / "spool", self.plan.name
+        tracker = Tracker(spool, self.uri, name, self._artifacts(), self.sender)
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
             tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))

@@ -14,16 +14,17 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.tracker.line import URI_VARIABLE, hung_up, told_to_begin
 from studies.tracker.spool import Cursor, Postponed, read_events, read_whole, write_whole
 
 if TYPE_CHECKING:
     from studies.tracker.delivery import Delivery
 
-URI_VARIABLE = "VAE_STUDIES_TRACKING_URI"
 BATCH = 500  # events per delivery; the cursor moves after each
 IDLE_S = 0.1
 PACE_S = 3.0  # between deliveries while a study runs: fewer calls do the same
@@ -178,16 +179,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
 
 
-def hung_up(line: socket.socket) -> bool:
-    """Whether the process at the other end of the line has ended."""
-    try:
-        return line.recv(1, socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
-
-
 def hold_lock(folder: Path) -> Any:
     """Wait for another sender to end, then hold the spool's lock."""
     lock = (folder / "sender.lock").open("w")
@@ -215,6 +206,11 @@ def main() -> int:
     if options.line is not None:
         driver = socket.socket(fileno=options.line)
         stand_back()
+        with suppress(Exception):  # raised again, and told, where it is needed
+            import studies.tracker.delivery  # noqa: F401  # with MLflow, while the driver starts
+        if not told_to_begin(driver):
+            return 0
+        write_log(options.folder / "sender.log")
     lock = hold_lock(options.folder)
     try:
         whole = Sender(options.folder, uri, driver).run()
@@ -231,6 +227,13 @@ def stand_back() -> None:
     Less, and a short study would end with a queue for this process to deliver alone.
     """
     os.nice(19)
+
+
+def write_log(path: Path) -> None:
+    """From now on, what this process prints is appended to a file."""
+    with path.open("ab") as log:
+        for standard in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), standard.fileno())
 
 
 def stored_uri(folder: Path) -> str:

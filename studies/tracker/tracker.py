@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from studies.tracker import names
-from studies.tracker.sender import URI_VARIABLE, SenderState, hung_up, read_state
+from studies.tracker.line import begin, hung_up, start_sender
+from studies.tracker.sender import SenderState, read_state
 from studies.tracker.spool import Cursor, Spool, read_events, read_whole, write_whole
 
-SENDER = (sys.executable, "-m", "studies.tracker.sender")
 PATIENCE_S = 30.0  # how long `close` waits without any progress
 
 
@@ -27,10 +25,18 @@ def now_ms() -> int:
 
 
 class Tracker:
-    """Records one study: every method returns at once, the sender delivers."""
+    """Records one study: every method returns at once, the sender delivers.
+
+    sender: the line to one that was started ahead, for this folder and this tracker.
+    """
 
     def __init__(
-        self, folder: Path, uri: str, study: str, artifact_location: str | None = None
+        self,
+        folder: Path,
+        uri: str,
+        study: str,
+        artifact_location: str | None = None,
+        sender: socket.socket | None = None,
     ) -> None:
         self.folder = folder
         self.uri = uri
@@ -46,7 +52,8 @@ class Tracker:
             cursor.advance(0)  # another tracker: it gets all from the beginning
         write_whole(folder / "study.json", json.dumps(header))
         self._told = self._epochs_told()
-        self._sender = self._start_sender()
+        self._sender = sender or self._start_sender()
+        begin(self._sender)
 
     def _epochs_told(self) -> dict[str, int]:
         """The last epoch of each trial in the spool: what a killed driver told already."""
@@ -57,26 +64,7 @@ class Tracker:
         return told
 
     def _start_sender(self) -> socket.socket:
-        """Our end of a line to a new sender; when one side dies, the other sees the line closed.
-
-        The sender is nobody's child, in a process group of its own: Ctrl-C is for the driver, and
-        `ray job stop` kills all descendants of the driver, while the sender has to tell MLflow. A
-        session of its own would do as well, but Linux may share the CPU by session: half for it.
-        """
-        ours, theirs = socket.socketpair()
-        with theirs, (self.folder / "sender.log").open("ab") as log:
-            sender = [*SENDER, str(self.folder), "--line", str(theirs.fileno())]
-            subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *sender],
-                env=os.environ | {URI_VARIABLE: self.uri, "PYTHONPATH": os.pathsep.join(sys.path)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                process_group=0,
-                check=True,
-            )
-        return ours
+        return start_sender(self.folder, self.uri)
 
     def _sender_lives(self) -> bool:
         return not hung_up(self._sender)
@@ -86,6 +74,7 @@ class Tracker:
         if not self._sender_lives():
             self._sender.close()
             self._sender = self._start_sender()
+            begin(self._sender)
 
     def study(self, tags: dict[str, Any], params: dict[str, Any], note: str) -> None:
         """Open the parent run."""

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from studies.tracker import sender, tracker
+from studies.tracker import line, sender
 from studies.tracker.sender import Sender, read_state
 from studies.tracker.spool import Spool
 from studies.tracker.tracker import Tracker
@@ -159,7 +159,7 @@ NOTES_ITS_PARENT = """
 import os, socket, sys, time
 line = socket.socket(fileno=int(sys.argv[sys.argv.index("--line") + 1]))
 open(sys.argv[1] + "/here", "a").write(f"{os.getppid()} {os.getpgid(0)}\\n")
-sys.exit(3) if os.path.exists(sys.argv[1] + "/die") else line.recv(1)
+sys.exit(3) if os.path.exists(sys.argv[1] + "/die") else line.recv(1) and line.recv(1)
 open(sys.argv[1] + "/over", "w").close()
 """
 
@@ -169,7 +169,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in the sender's place."""
     program = tmp_path / "program.py"
     program.write_text(NOTES_ITS_PARENT)
-    monkeypatch.setattr(tracker, "SENDER", ("python3", str(program)))
+    monkeypatch.setattr(line, "SENDER", ("python3", str(program)))
     return tmp_path / "spool"
 
 
@@ -193,6 +193,41 @@ def test_the_sender_is_nobodys_child_and_hears_the_driver_hang_up(stand_in: Path
     while not (stand_in / "over").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("folder_exists", [False, True])
+def test_a_sender_that_is_never_told_to_begin_leaves_nothing(
+    tmp_path: Path, folder_exists: bool
+) -> None:
+    """The driver of bad input, or one that a signal ends while Ray starts."""
+    spool = tmp_path / "s" / "spool"
+    if folder_exists:
+        spool.mkdir(parents=True)
+    ours = line.start_sender(spool, f"sqlite:///{tmp_path}/mlflow.db")
+    ours.close()
+    deadline = time.monotonic() + 60
+    while senders(spool):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert spool.exists() == folder_exists
+    assert not list(spool.glob("*"))
+
+
+def test_one_sender_started_ahead_does_the_work(tmp_path: Path) -> None:
+    spool, uri = tmp_path / "spool", f"sqlite:///{tmp_path}/mlflow.db"
+    ahead = line.start_sender(spool, uri)
+    study = Tracker(spool, uri, "s", sender=ahead)
+    assert len(senders(spool)) == 1
+    study.study({}, {}, "")
+    assert study.close() == ""
+    assert (spool / "sender.log").exists()
+
+
+def senders(spool: Path) -> list[int]:
+    """The processes that were started for this spool, the shell that starts one included."""
+    processes = psutil.process_iter(["cmdline"])
+    return [p.pid for p in processes if str(spool) in (p.info["cmdline"] or [])]
 
 
 def test_a_dead_sender_gets_a_successor(stand_in: Path) -> None:
@@ -223,9 +258,7 @@ def test_the_sender_stands_back_in_the_drivers_session_but_not_in_its_group(
     tmp_path: Path,
 ) -> None:
     driver = Tracker(tmp_path / "spool", f"sqlite:///{tmp_path}/mlflow.db", "s")
-    folder = str(tmp_path / "spool")
-    processes = psutil.process_iter(["cmdline"])
-    (found,) = (p.pid for p in processes if folder in (p.info["cmdline"] or []))
+    (found,) = senders(tmp_path / "spool")
     deadline = time.monotonic() + 30
     while os.getpriority(os.PRIO_PROCESS, found) != 19 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import Any
 
 from studies.tracker.spool import Cursor, read_events
 from studies.tracker.tracker import Tracker
@@ -12,8 +12,8 @@ from studies.tracker.tracker import Tracker
 class SpoolOnly(Tracker):
     """A tracker whose events stay in the spool."""
 
-    def _start_sender(self) -> Any:
-        return None
+    def _start_sender(self) -> socket.socket:
+        return socket.socketpair()[0]
 
 
 def epochs(folder: Path) -> list[tuple[str, int, int]]:
