@@ -109,7 +109,7 @@ def load_data(original: Original, data_dir: Path | None) -> TrialData:
     folder = data_dir or (Path(original.data_dir) if original.data_dir else None)
     wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
-        found = {n: datasets.load(original.config.dataset, n, folder) for n in wanted}
+        found = datasets.load_splits(original.config.dataset, wanted, folder)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     for name, known in original.provenance["data"].items():

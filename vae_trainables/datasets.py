@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import logging
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -94,7 +95,14 @@ def load(name: str, split: str, data_dir: str | Path | None = None) -> Split:
 
     Raises DataError, saying what was expected and found and how to get the data.
     """
-    return _load(name, split, data_dir, download=True)
+    return load_splits(name, (split,), data_dir)[split]
+
+
+def load_splits(
+    name: str, splits: Iterable[str], data_dir: str | Path | None = None
+) -> dict[str, Split]:
+    """`load` of several splits, each file read once."""
+    return _load(name, splits, data_dir, download=True)
 
 
 def fetch(name: str, data_dir: str | Path | None = None) -> str:
@@ -121,7 +129,7 @@ def check(name: str, data_dir: str | Path | None = None) -> list[str]:
 
     Raises DataError if something is missing or not what it should be.
     """
-    splits = {split: _load(name, split, data_dir, download=False) for split in SPLITS}
+    splits = _load(name, SPLITS, data_dir, download=False)
     return [_summary(name, split, found) for split, found in splits.items()]
 
 
@@ -133,15 +141,28 @@ class _Part(NamedTuple):
     files: FilePair
 
 
-def _load(name: str, split: str, data_dir: str | Path | None, *, download: bool) -> Split:
+def _load(
+    name: str, splits: Iterable[str], data_dir: str | Path | None, *, download: bool
+) -> dict[str, Split]:
     _check_choice("data set", name, NAMES)
-    _check_choice("split", split, SPLITS)
-    if name == "digits":
-        return _digits(split)
-    found = _read_first(name, "t10k" if split == "test" else "train", data_dir, download=download)
-    chosen = slice(None) if split == "test" else _share(found, split)
-    # Copied, so that the tensors are writable and val does not keep all training images alive.
-    images, labels = found.images[chosen, None].copy(), found.labels[chosen].astype(np.int64)
+    found: dict[str, Split] = {}
+    parts: dict[Part, _Part] = {}
+    for split in splits:
+        _check_choice("split", split, SPLITS)
+        if name == "digits":
+            found[split] = _digits(split)
+            continue
+        part: Part = "t10k" if split == "test" else "train"
+        if part not in parts:
+            parts[part] = _read_first(name, part, data_dir, download=download)
+        found[split] = _split(parts[part], split)
+    return found
+
+
+def _split(part: _Part, split: str) -> Split:
+    """Copied, so that the tensors are writable and val does not keep all training images alive."""
+    chosen = slice(None) if split == "test" else _share(part, split)
+    images, labels = part.images[chosen, None].copy(), part.labels[chosen].astype(np.int64)
     return Split(torch.from_numpy(images), torch.from_numpy(labels))
 
 

@@ -36,6 +36,8 @@ ALONE: tuple[Replacement, ...] = (
     ("ray._private.node:Node", "start_monitor", _nothing),  # adds nodes to a cluster
     ("ray._private.node:Node", "start_api_server", _nothing),  # the dashboard, and jobs
     ("ray._private.node:Node", "start_log_monitor", _nothing),  # for `log_to_driver`
+    # the agent that Ray's own daemon insists on: as small as without `ray[default]`
+    ("ray._private.utils", "get_dashboard_dependency_error", ImportError),
 )
 """What a Ray of one study on one machine starts without: a second, and three processes."""
 

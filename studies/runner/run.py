@@ -35,7 +35,7 @@ def load_data(plan: Plan) -> TrialData:
     opens_test = any(phase != "search" for phase in phases(settings))
     splits = ("train", "val", "test") if opens_test else ("train", "val")
     try:
-        found = {n: datasets.load(plan.reference.dataset, n, settings.data_dir) for n in splits}
+        found = datasets.load_splits(plan.reference.dataset, splits, settings.data_dir)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     net = None

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from vae_trainables import datasets, sources
-from vae_trainables.datasets import DataError, Split, load
+from vae_trainables.datasets import DataError, Split, load, load_splits
 from vae_trainables.idx import md5, read_idx, write_idx
 
 SLICES = Path(__file__).parents[1] / "data"
@@ -135,6 +135,24 @@ def test_validation_is_the_last_twelfth_of_the_training_files(tmp_path: Path) ->
     assert train.images[:, 0, 0, 0].tolist() == list(range(28))
     assert val.images[:, 0, 0, 0].tolist() == [28, 29]
     assert train.labels.tolist() + val.labels.tolist() == [i % 10 for i in range(30)]
+
+
+def test_several_splits_read_each_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(path: Path, dims: int) -> object:
+        read.append(path.name)
+        return read_idx(path, dims)
+
+    monkeypatch.setattr(datasets, "read_idx", noted)
+    folder = write_set(tmp_path / "set")
+    found = load_splits("mnist", ("train", "val", "test"), folder)
+    assert sorted(read) == sorted(set(read))
+    assert len(read) == 4
+    for split, each in found.items():
+        assert each.fingerprint() == load("mnist", split, folder).fingerprint()
 
 
 def test_test_is_all_of_the_test_files(tmp_path: Path) -> None:
