@@ -44,7 +44,7 @@ def ours(options: argparse.Namespace, folder: Path) -> list[str]:
         sys.executable, "-m", "benchmarks.short_study", "--scheduler", "none",
         "--trials", str(options.trials), "--epochs", str(options.epochs),
         "--train-size", str(options.images), "--batch-size", "128",
-        "--study", options.kind, "--storage", str(folder),
+        "--study", options.kind, "--storage", str(folder), "--precision", options.precision,
     ]  # fmt: skip
 
 
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="ours")
     options = parser.parse_args()
     pairs = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,6 +20,7 @@ LikelihoodKind = Literal["bernoulli", "continuous_bernoulli", "gaussian", "sigma
 NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
 Evaluation = Literal["probe", "frechet"]
+Precision = Literal["fp32", "bf16"]
 
 
 class ModelConfig(BaseModel):
@@ -73,6 +74,7 @@ class TrialConfig(ModelConfig):
     weight_decay: float = Field(0.0, ge=0)
     lr_schedule: Literal["constant", "cosine", "plateau"] = "constant"
     batch_size: int = Field(128, ge=1)
+    precision: Precision = Field("fp32", description="of the products in training and validation")
     epochs: int = Field(20, ge=1)
     patience: int = Field(0, ge=0, description="early stopping in epochs after warm-up; 0 = off")
 

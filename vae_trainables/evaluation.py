@@ -12,6 +12,7 @@ from vae_trainables import features, likelihoods, losses, metrics, noise, repres
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.precision import products
 from vae_trainables.streams import EVALUATION_SEED, Streams
 
 if TYPE_CHECKING:
@@ -91,12 +92,21 @@ class Evaluator:
         if config.variational:
             streams = Streams(EVALUATION_SEED, self.device)
             eps = streams.normal("latent", 0, (len(clean), model.noise_dim))
-        likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
+        precision = config.precision if split == "val" else "fp32"
+        with products(precision, self.device):
+            likelihood = _settled(
+                likelihoods.build(config), config, model, clean, noisy, eps, labels
+            )
         sums: dict[str, Tensor] = {}
         codes = []
         for part in _parts(len(clean)):
-            outputs = model.at_mean_and_draw(noisy[part], _of(eps, part), _of(labels, part))
-            per_image, z_mean = measure_batch(*outputs, likelihood, clean[part])
+            with products(precision, self.device):
+                at_mean, drawn = model.at_mean_and_draw(
+                    noisy[part], _of(eps, part), _of(labels, part)
+                )
+            per_image, z_mean = measure_batch(
+                at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part]
+            )
             codes.append(z_mean)
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
@@ -238,7 +248,7 @@ def _settled(
         return likelihood
     total = 0.0
     for part in _parts(len(clean)):
-        output = model(noisy[part], _of(eps, part), _of(labels, part))
+        output = model(noisy[part], _of(eps, part), _of(labels, part)).in_float32()
         total += float(metrics.mse(likelihood.mean(output.logits), clean[part]).double().sum())
     return likelihood.settled(total / len(clean))
 

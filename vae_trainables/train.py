@@ -20,6 +20,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import Split
 from vae_trainables.evaluation import Evaluator, as_float
 from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.precision import products
 from vae_trainables.streams import Streams
 
 TERMS = ("loss", "recon", "kl", "supcon")
@@ -133,8 +134,9 @@ class Trial:
         if config.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
         self.optimizer.lr = self.lr(step)
-        output: ModelOutput = self.model(noisy, eps, labels)
-        terms = losses.objective(output, clean, labels, config, self.beta(step))
+        with products(config.precision, self.device):
+            output: ModelOutput = self.model(noisy, eps, labels)
+        terms = losses.objective(output.in_float32(), clean, labels, config, self.beta(step))
         self.optimizer.zero_grad()
         terms.loss.backward()
         self.optimizer.step()

@@ -22,7 +22,9 @@ from studies.runner.interrupts import StopRequest
 from studies.runner.replacing import Replacement, replaced
 from studies.runner.settings import Settings
 
-PRELOADED = "torch,ray.tune"  # what a worker needs seconds to import
+# What a worker needs seconds to import. The first does it all, where workers find it at once; the
+# code of a study that is not installed reaches them later.
+PRELOADED = "studies.runner.preload,torch,ray.tune"
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
 
@@ -31,10 +33,19 @@ def _nothing(*args: Any, **options: Any) -> None:
     """What a part of Ray does that is left out."""
 
 
+def _no_dashboard(node: Any, **options: Any) -> None:
+    """Leave an address behind all the same: Ray's agent would log every second that none is there.
+
+    A Ray that does this in another way merely logs.
+    """
+    with suppress(Exception):
+        node.get_gcs_client().internal_kv_put(b"dashboard", b"127.0.0.1:0", True, b"dashboard")
+
+
 ALONE: tuple[Replacement, ...] = (
     ("ray._private.utils", "set_sigterm_handler", _nothing),  # theirs waits for half a minute
     ("ray._private.node:Node", "start_monitor", _nothing),  # adds nodes to a cluster
-    ("ray._private.node:Node", "start_api_server", _nothing),  # the dashboard, and jobs
+    ("ray._private.node:Node", "start_api_server", _no_dashboard),  # the dashboard, and jobs
     ("ray._private.node:Node", "start_log_monitor", _nothing),  # for `log_to_driver`
     # the agent that Ray's own daemon insists on: as small as without `ray[default]`
     ("ray._private.utils", "get_dashboard_dependency_error", ImportError),

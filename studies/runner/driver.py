@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from studies.definition import StudyDefinition
 from studies.runner import cluster, opening, planning, preflight
 from studies.runner.console import Console
+from studies.runner.importing import uncollected
 from studies.runner.interrupts import StopRequest
 from studies.runner.ledger import study_folder
 from studies.runner.settings import Settings
@@ -53,6 +54,7 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
 
 def _load(plan: planning.Plan) -> TrialData:
     """The data, and with it all that trains."""
-    from studies.runner import run
+    with uncollected():
+        from studies.runner import run
 
     return run.load_data(plan)

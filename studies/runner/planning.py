@@ -111,7 +111,7 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
         "threads": settings.threads,
         "evaluations": tuple(sorted(evaluations)),
     }
-    for name in ("epochs", "dataset", "train_size", "batch_size"):
+    for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
     companions = tuple(updated(config, changes) for config in definition.companions)

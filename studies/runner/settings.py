@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from studies.runner.errors import InputError
+from vae_trainables.config import Precision
 
 SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
     "What to search",
@@ -88,6 +89,14 @@ class Settings:
     threads: Annotated[
         int, _option("CPU threads per trial; another number gives other bits.", RESOURCES)
     ] = 1
+    precision: Annotated[
+        Precision | None,
+        _option(
+            "bf16 trains and validates with products of 16 bits, fp32 of 32; default: the "
+            "reference's.",
+            RESOURCES,
+        ),
+    ] = None
     address: Annotated[
         str | None, _option("A running Ray cluster; found by itself inside a job.", RESOURCES)
     ] = None

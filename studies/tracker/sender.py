@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -206,8 +207,10 @@ def main() -> int:
     if options.line is not None:
         driver = socket.socket(fileno=options.line)
         stand_back()
+        gc.disable()  # there is no garbage among modules
         with suppress(Exception):  # raised again, and told, where it is needed
             import studies.tracker.delivery  # noqa: F401  # with MLflow, while the driver starts
+        gc.enable()
         if not told_to_begin(driver):
             return 0
         write_log(options.folder / "sender.log")

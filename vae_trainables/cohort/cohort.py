@@ -107,7 +107,9 @@ class Cohort:
         images, labels = self._resident.train.images, self._resident.train.labels
         batch_size = min(config.batch_size, len(images))
         bank = Bank(template, slots, device)
-        forward = build_forward(template.to(device), self.ways.convolution, fused=self.key.fusible)
+        forward = build_forward(
+            template.to(device), self.ways.convolution, config.precision, fused=self.key.fusible
+        )
         vectors = SlotVectors(
             slots, latent_dim=width, steps=len(images) // batch_size, device=device
         )

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_trainables.models import linear as solo
+from vae_trainables.precision import lowered
 
 Convolution = Literal["grouped", "im2col"]
 """How slots' convolutions are fused: one grouped convolution, or patches and one `baddbmm`."""
@@ -40,6 +41,8 @@ class _StackedLinear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (K, N, in), weight (K, out, in), bias (K, out) -> (K, N, out)."""
+    if lowered(x.device):
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
     result: Tensor = _StackedLinear.apply(x, weight, bias)
     return result
 

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
+from vae_trainables.config import Precision
 from vae_trainables.losses import kl_divergence
 from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.models.base import OneLevelAutoencoder, reparameterize
 from vae_trainables.models.linear import Linear
+from vae_trainables.precision import products, widened
 
 Parameters = dict[str, Tensor]
 """By name in the template, each (K, *its shape)."""
@@ -36,12 +38,13 @@ class StackedModel:
         self, parameters: Parameters, x: Tensor, eps: Tensor | None, labels: Tensor | None
     ) -> ModelOutput:
         features = self._layers(self.template.encoder, "encoder", parameters, x)
-        z_mean = self._layer(self.template.mean_head, "mean_head", parameters, features)
+        z_mean = widened(self._layer(self.template.mean_head, "mean_head", parameters, features))
         if self.template.logvar_head is None:
             no_kl = torch.zeros_like(z_mean)
             logits = self._layers(self.template.decoder, "decoder", parameters, z_mean)
             return ModelOutput(logits, z_mean, no_kl, no_kl)
-        z_logvar = self._layer(self.template.logvar_head, "logvar_head", parameters, features)
+        head = self.template.logvar_head
+        z_logvar = widened(self._layer(head, "logvar_head", parameters, features))
         z = reparameterize(z_mean, z_logvar, eps)
         logits = self._layers(self.template.decoder, "decoder", parameters, z)
         return ModelOutput(logits, z_mean, z_logvar, kl_divergence(z_mean, z_logvar))
@@ -90,8 +93,25 @@ class SlotwiseModel:
         return ModelOutput(*map(torch.stack, zip(*outputs, strict=True)))
 
 
-def build(template: Autoencoder, convolution: Convolution, *, fused: bool) -> Forward:
-    """The forward pass of models like `template`."""
+class InPrecision:
+    """Another forward pass with its products in `precision`; float32 comes out."""
+
+    def __init__(self, forward: Forward, precision: Precision, device: torch.device) -> None:
+        self.forward, self.precision, self.device = forward, precision, device
+
+    def __call__(
+        self, parameters: Parameters, x: Tensor, eps: Tensor | None, labels: Tensor | None
+    ) -> ModelOutput:
+        with products(self.precision, self.device):
+            output = self.forward(parameters, x, eps, labels)
+        return output.in_float32()
+
+
+def build(
+    template: Autoencoder, convolution: Convolution, precision: Precision, *, fused: bool
+) -> Forward:
+    """The forward pass of models like `template`, whose weights are where the slots' are."""
+    forward: Forward = SlotwiseModel(template)
     if fused and isinstance(template, OneLevelAutoencoder):
-        return StackedModel(template, convolution)
-    return SlotwiseModel(template)
+        forward = StackedModel(template, convolution)
+    return InPrecision(forward, precision, next(template.parameters()).device)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
 from vae_trainables.losses import kl_divergence
+from vae_trainables.precision import widened
 
 
 class ModelOutput(NamedTuple):
@@ -27,6 +28,10 @@ class ModelOutput(NamedTuple):
     """(B, D), the posterior's log-variance; zeros for a plain autoencoder."""
     kl: Tensor
     """(B, D), KL to the prior in nats per latent dimension; zeros for a plain autoencoder."""
+
+    def in_float32(self) -> ModelOutput:
+        """Logits may be bfloat16 (see `precision`); the figures of the latents never are."""
+        return self._replace(logits=widened(self.logits))
 
 
 class Autoencoder(nn.Module):
@@ -101,10 +106,10 @@ class OneLevelAutoencoder(Autoencoder):
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         features = self.encoder(x)
-        z_mean = self.mean_head(features)
+        z_mean = widened(self.mean_head(features))
         if self.logvar_head is None:
             return z_mean, torch.zeros_like(z_mean)
-        return z_mean, self.logvar_head(features)
+        return z_mean, widened(self.logvar_head(features))
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = self.decoder(z)

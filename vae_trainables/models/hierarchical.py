@@ -12,6 +12,7 @@ from vae_trainables.losses import kl_divergence
 from vae_trainables.models.base import Autoencoder, ModelOutput, log_density, reparameterize
 from vae_trainables.models.residual import activation, down_stages, first_map, up_stages
 from vae_trainables.models.sizes import scaled, stage_sizes
+from vae_trainables.precision import widened
 
 FINE_PER_TOP = 2
 """Fine dimensions per top dimension: z1 has FINE_PER_TOP * latent_dim of them."""
@@ -114,17 +115,18 @@ class HierarchicalAutoencoder(Autoencoder):
         return both[:, : self.top_dim], both[:, self.top_dim :]
 
     def _prior(self, down_map: Tensor) -> tuple[Tensor, Tensor]:
-        mean, logvar = self.fine_prior(down_map).chunk(2, dim=1)
+        mean, logvar = widened(self.fine_prior(down_map)).chunk(2, dim=1)
         return mean, logvar
 
     def _infer(self, x: Tensor, eps: Tensor | None) -> _Inferred:
         eps_top, eps_fine = (None, None) if eps is None else self._levels(eps)
         fine_map = self.to_fine_map(x)
-        top_mean, top_logvar = self.top_posterior(self.to_top_map(fine_map)).chunk(2, dim=1)
+        top_figures = widened(self.top_posterior(self.to_top_map(fine_map)))
+        top_mean, top_logvar = top_figures.chunk(2, dim=1)
         down_map = self.top_down(reparameterize(top_mean, top_logvar, eps_top))
         prior_mean, prior_logvar = self._prior(down_map)
         both_maps = torch.cat([fine_map, down_map], dim=1)
-        shift, log_ratio = self.fine_posterior(both_maps).chunk(2, dim=1)
+        shift, log_ratio = widened(self.fine_posterior(both_maps)).chunk(2, dim=1)
         relative = reparameterize(shift, log_ratio, eps_fine)
         fine_mean = reparameterize(prior_mean, prior_logvar, shift)
         return _Inferred(

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae_trainables.precision import lowered
+
 NARROW = 64
 """Below this many inputs or outputs the products are too small to gain."""
 
@@ -50,6 +52,7 @@ def _usable(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
+        and not lowered(x.device)
         and not torch.compiler.is_exporting()
         and _available()
     )

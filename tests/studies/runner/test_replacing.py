@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import psutil
 import pytest
@@ -51,5 +52,7 @@ def test_a_ray_alone_works_without_the_processes_it_does_not_need() -> None:
         for program in ("dashboard/dashboard.py", "monitor.py"):
             assert not [command for command in commands if program in command]
         assert ray.get(ray.remote(lambda: 7).remote()) == 7
+        logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+        assert "address failed" not in (logs / "dashboard_agent.log").read_text()
     finally:
         ray.shutdown()

@@ -78,7 +78,8 @@ def test_per_slot_settings_exist() -> None:
 SHARED = {
     "batch_size", "blocks", "channels", "dataset", "eval_noise_factor", "eval_noise_kind",
     "evaluations", "gaussian_std", "hidden", "image_size", "kind", "likelihood", "noise_kind",
-    "num_classes", "optimizer", "recon_term", "threads", "train_size", "width", "widths",
+    "num_classes", "optimizer", "precision", "recon_term", "threads", "train_size",
+    "width", "widths",
 }  # fmt: skip
 
 

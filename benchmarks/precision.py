@@ -1,0 +1,80 @@
+"""What bf16 gains, and what it does to the final figures: the same seeds in both precisions.
+
+    python -m benchmarks.precision --model conv --images 10000 --epochs 3 --rounds 8
+
+Real Fashion-MNIST. Each round trains one seed in fp32 and in bf16, epoch by epoch in turn, in one
+process with one thread. Seconds are those of an epoch's training and validation; the final figures
+are measured in float32 on the test images, whatever the training's precision.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from benchmarks import measuring
+from vae_trainables import datasets
+from vae_trainables.allocator import keep_freed_memory
+from vae_trainables.config import Precision, TrialConfig
+from vae_trainables.evaluation import Evaluator
+from vae_trainables.train import Trial, TrialData
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+FINAL = ("neg_elbo", "mse", "psnr")
+T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262, 16: 2.131}
+"""Student's t for an interval of 95 %, by the number of seeds."""
+
+
+def one_seed(config: TrialConfig, data: TrialData, final: Evaluator) -> dict[str, dict[str, float]]:
+    """By precision: median seconds of an epoch, and the final figures."""
+    trials = {
+        name: Trial(config.model_copy(update={"precision": name}), data) for name in PRECISIONS
+    }
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
+    for _ in range(config.epochs):
+        for name, trial in trials.items():
+            told = trial.run_epoch()
+            seconds[name].append((told["time/epoch_s"], told["time/eval_s"]))
+    found = {}
+    for name, trial in trials.items():
+        train, evaluation = zip(*seconds[name], strict=True)
+        measured = final.validate(trial.model, config)
+        found[name] = {figure: measured[f"val/{figure}"] for figure in FINAL}
+        found[name]["training_s"] = statistics.median(train)
+        found[name]["validation_s"] = statistics.median(evaluation)
+    return found
+
+
+def main() -> None:
+    """Measure and publish."""
+    made = measuring.parser(__doc__)
+    made.set_defaults(rounds=8, device="cpu", images=10_000)
+    made.add_argument("--epochs", type=int, default=3)
+    options = made.parse_args()
+    if options.rounds not in T_95:
+        made.error(f"--rounds is {options.rounds}; give one of {', '.join(map(str, T_95))}")
+    device = measuring.prepare(options)
+    keep_freed_memory()
+    train, val, test = datasets.load_splits("fashion-mnist", ("train", "val", "test")).values()
+    data, final = TrialData(train, val), Evaluator(TrialData(train, test), torch.device("cpu"))
+    rounds = []
+    for seed in range(options.rounds):
+        config = measuring.workload(
+            options.model, epochs=options.epochs, train_size=options.images, seed=seed
+        )
+        rounds.append(one_seed(config, data, final))
+    columns = ["figure", "fp32", "sd over seeds", "bf16", "bf16 - fp32", "+-", "bf16 / fp32"]
+    rows = []
+    for figure in (*FINAL, "training_s", "validation_s"):
+        high, low = ([found[name][figure] for found in rounds] for name in PRECISIONS)
+        apart = [b - a for a, b in zip(high, low, strict=True)]
+        half = T_95[len(apart)] * statistics.stdev(apart) / len(apart) ** 0.5
+        ratio = statistics.median(b / a for a, b in zip(high, low, strict=True))
+        means = statistics.mean(high), statistics.stdev(high), statistics.mean(low)
+        rows.append([figure, *means, statistics.mean(apart), half, ratio])
+    measuring.publish(options, {"device": str(device), "rounds": rounds}, columns, rows)
+
+
+if __name__ == "__main__":
+    main()
