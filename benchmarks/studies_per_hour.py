@@ -2,7 +2,8 @@
 
     python -m benchmarks.studies_per_hour --kind mlp_vae --trials 48 --repeats 3
 
-Runs A B A B …; prints a table and JSON with seconds, medians and the ratio of each pair.
+Runs ours, in each precision asked for, and the usual way in turn; prints the seconds and JSON with
+the ratios of each round and their medians.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def ours(options: argparse.Namespace, folder: Path) -> list[str]:
+def ours(options: argparse.Namespace, folder: Path, precision: str) -> list[str]:
     """The same study with this project."""
     return [
         sys.executable, "-m", "benchmarks.short_study", "--scheduler", "none",
         "--trials", str(options.trials), "--epochs", str(options.epochs),
         "--train-size", str(options.images), "--batch-size", "128",
-        "--study", options.kind, "--storage", str(folder), "--precision", options.precision,
+        "--study", options.kind, "--storage", str(folder), "--precision", precision,
     ]  # fmt: skip
 
 
@@ -65,22 +66,32 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="ours")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32"], help="of ours"
+    )
     options = parser.parse_args()
-    pairs = []
+    rounds = []
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         prepare(data)
         for i in range(options.repeats):
-            a = seconds(ours(options, Path(scratch) / f"ours-{i}"))
-            b = seconds(usual(options, Path(scratch) / f"usual-{i}", data))
-            pairs.append({"ours_s": a, "usual_s": b, "ratio": b / a})
-            print(f"ours {a:7.1f} s   usual {b:7.1f} s   ratio {b / a:.2f}", flush=True)
+            taken = {
+                name: seconds(ours(options, Path(scratch) / f"{name}-{i}", name))
+                for name in options.precisions
+            }
+            theirs = seconds(usual(options, Path(scratch) / f"usual-{i}", data))
+            ratios = {name: theirs / own for name, own in taken.items()}
+            rounds.append({"ours_s": taken, "usual_s": theirs, "ratios": ratios})
+            told = "".join(f"ours {n} {taken[n]:6.1f} s ({ratios[n]:.2f} x)   " for n in taken)
+            print(f"{told}usual {theirs:6.1f} s", flush=True)
     result = {
         "what": vars(options),
         "machine": platform.processor() or platform.machine(),
-        "pairs": pairs,
-        "median_ratio": statistics.median(p["ratio"] for p in pairs),
+        "rounds": rounds,
+        "median_ratios": {
+            name: statistics.median(r["ratios"][name] for r in rounds)
+            for name in options.precisions
+        },
     }
     print(json.dumps(result, indent=1))
 
