@@ -3,15 +3,14 @@
     python -m benchmarks.precision --model conv --images 10000 --epochs 3 --rounds 8
 
 Real Fashion-MNIST. Each round trains one seed in fp32 and in bf16, epoch by epoch in turn, in one
-process with one thread. Seconds are those of an epoch's training and validation; the final figures
-are measured in float32 on the test images, whatever the training's precision.
+process with one thread (`--device cuda`: one trial after the other, no cohort). Seconds are those of
+an epoch's training and validation; the final figures are measured in float32 on the test images,
+whatever the training's precision.
 """
 
 from __future__ import annotations
 
 import statistics
-
-import torch
 
 from benchmarks import measuring
 from vae_trainables import datasets
@@ -27,9 +26,10 @@ T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262, 16: 2.131}
 
 
 def one_seed(config: TrialConfig, data: TrialData, final: Evaluator) -> dict[str, dict[str, float]]:
-    """By precision: median seconds of an epoch, and the final figures."""
+    """By precision: median seconds of an epoch, and the figures that `final` measures."""
     trials = {
-        name: Trial(config.model_copy(update={"precision": name}), data) for name in PRECISIONS
+        name: Trial(config.model_copy(update={"precision": name}), data, device=final.device)
+        for name in PRECISIONS
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
     for _ in range(config.epochs):
@@ -57,7 +57,7 @@ def main() -> None:
     device = measuring.prepare(options)
     keep_freed_memory()
     train, val, test = datasets.load_splits("fashion-mnist", ("train", "val", "test")).values()
-    data, final = TrialData(train, val), Evaluator(TrialData(train, test), torch.device("cpu"))
+    data, final = TrialData(train, val), Evaluator(TrialData(train, test), device)
     rounds = []
     for seed in range(options.rounds):
         config = measuring.workload(
@@ -73,7 +73,7 @@ def main() -> None:
         ratio = statistics.median(b / a for a, b in zip(high, low, strict=True))
         means = statistics.mean(high), statistics.stdev(high), statistics.mean(low)
         rows.append([figure, *means, statistics.mean(apart), half, ratio])
-    measuring.publish(options, {"device": str(device), "rounds": rounds}, columns, rows)
+    measuring.publish(options, {"rounds": rounds}, columns, rows)
 
 
 if __name__ == "__main__":

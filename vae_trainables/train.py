@@ -170,8 +170,11 @@ class Trial:
         return weights | self.optimizer.tensors(), meta
 
     def load_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Continue from `state()` of the same configuration; ValueError if it is another."""
-        if meta["config"] != self.config.model_dump(mode="json"):
+        """Continue from `state()` of the same configuration; ValueError if it is another.
+
+        A setting that is younger than the state had its default then.
+        """
+        if TrialConfig.model_validate(meta["config"]) != self.config:
             raise ValueError("the checkpoint belongs to another configuration")
         model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
         self.model.load_state_dict(model)

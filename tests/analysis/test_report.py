@@ -210,20 +210,19 @@ def test_building_a_report_would_write_to_the_tracker() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_page_on_ten_thousand_trials_would_be_too_large_or_hide_that_it_is_thinned(
+def test_a_page_on_thousands_of_trials_stays_small_and_says_that_it_is_thinned(
     tmp_path: Path,
 ) -> None:
-    """Its time and memory are measured by `python -m benchmarks.report_scale`."""
-    study = bulk.BulkStudy(name="large", trials=10_000, epochs=20, pruned=0.0, confirm_seeds=5)
+    """Time, memory and size of ten thousand: `python -m benchmarks.report_scale`."""
+    study = bulk.BulkStudy(name="large", trials=2_500, epochs=20, pruned=0.0, confirm_seeds=5)
     written = bulk.write(study, tmp_path)
     out = tmp_path / "report"
     command = [sys.executable, "-m", "analysis.report", "--study", "large", "--out", str(out)]
     _run([*command, "--tracking-uri", written.tracking_uri])
     assert (out / "index.html").stat().st_size < 15e6
     page = (out / "index.html").read_text("utf-8")
-    assert re.search(r"Shown are 150 of (9,\d{3}|10,000) trials", page)
-    assert re.search(r"Shown are 300 of 9,\d{3} finished trials", page)
+    assert re.search(r"Shown are 150 of 2,\d{3} trials", page)
+    assert re.search(r"Shown are 300 of 2,\d{3} finished trials", page)
 
 
 def _run(command: list[str]) -> None:

@@ -40,6 +40,19 @@ def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None
         assert torch.equal(found[name], value), name
 
 
+def test_a_checkpoint_older_than_a_setting_had_its_default() -> None:
+    data = TrialData(random_split(64, 0), random_split(32, 1))
+    config = TrialConfig(kind="mlp_vae", hidden=(16,), latent_dim=4, batch_size=32, epochs=2)
+    trial = Trial(config, data)
+    trial.run_epoch()
+    tensors, meta = trial.state()
+    del meta["config"]["precision"]
+    Trial(config, data).load_state(tensors, meta)
+    low = Trial(config.model_copy(update={"precision": "bf16"}), data)
+    with pytest.raises(ValueError, match="another configuration"):
+        low.load_state(tensors, meta)
+
+
 def test_a_storage_that_takes_no_checkpoint_is_no_fault_of_the_trial(tmp_path: Path) -> None:
     """`/dev/full` answers any write with ENOSPC."""
     data = TrialData(random_split(64, 0), random_split(32, 1))
