@@ -3,8 +3,8 @@
     python -m benchmarks.precision --model conv --images 10000 --epochs 3 --rounds 8
 
 Real Fashion-MNIST. Each round trains one seed in fp32 and in bf16, epoch by epoch in turn, in one
-process with one thread (`--device cuda`: one trial after the other, no cohort). Seconds are those of
-an epoch's training and validation; the final figures are measured in float32 on the test images,
+process with one thread (`--device cuda`: one trial after the other, no cohort). Seconds are those
+of an epoch's training and validation; the final figures are measured in float32 on the test images,
 whatever the training's precision.
 """
 
