@@ -79,6 +79,7 @@ class Run:
             publication.publish(tracker, self.plan, self.data, self.folder)
             for phase in phases(self.plan.settings):
                 self._phase(phase, tracker)
+            tracker.flush()  # while a core is idle
             cluster.release(self.plan.settings)
             for split in ("val", "test"):
                 publication.publish_baselines(tracker, self.plan, self.data, self.folder, split)

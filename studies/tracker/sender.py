@@ -30,7 +30,8 @@ BATCH = 500  # events per delivery; the cursor moves after each
 IDLE_S = 0.1
 PACE_S = 3.0  # between deliveries while a study runs: fewer calls do the same
 FULL_BYTES = 200_000  # of events that wait: then there is enough for a batch
-CLOSE = b'{"event":"close"}\n'
+SIGNS = ("close", "flush")  # events for the sender itself: the end, and that nobody need wait
+LAST_LINES = tuple(b'{"event":"%s"}\n' % sign.encode() for sign in SIGNS)
 LONGEST_PAUSE_S = 5.0
 FAREWELL_S = 20.0  # how long to go on trying after the driver's death
 
@@ -86,15 +87,16 @@ class Sender:
     def _gather(self) -> None:
         """Let events collect, so that a run's go out in one call; not at the end of a study."""
         deadline = time.monotonic() + PACE_S
-        while time.monotonic() < deadline and not self._closing():
+        while time.monotonic() < deadline and not self._urged():
             time.sleep(IDLE_S)
 
-    def _closing(self) -> bool:
+    def _urged(self) -> bool:
         """Whether there is no reason to wait: enough has collected, or nothing more will come."""
         size = self._spooled
         with (self.folder / "events.jsonl").open("rb") as file:
-            file.seek(max(0, size - len(CLOSE)))
-            ended = file.read() == CLOSE or self.driver is None or hung_up(self.driver)
+            file.seek(max(0, size - max(map(len, LAST_LINES))))
+            told = file.read().endswith(LAST_LINES)
+        ended = told or self.driver is None or hung_up(self.driver)
         return ended or size - self.cursor.offset > FULL_BYTES
 
     @property
@@ -143,7 +145,7 @@ class Sender:
             events, offset = read_events(path, self.cursor.offset, BATCH, self.end)
             closed = bool(events) and events[-1]["event"] == "close"
             closed = closed and offset == self._spooled
-            self.delivery.deliver(event for event in events if event["event"] != "close")
+            self.delivery.deliver(event for event in events if event["event"] not in SIGNS)
             if offset > self.cursor.offset:
                 self.cursor.advance(offset)
                 self._tell("")

@@ -113,6 +113,10 @@ class Tracker:
         """Make all events survive a crash of the machine."""
         self.spool.commit()
 
+    def flush(self) -> None:
+        """Nothing more for a while: the sender need not wait for events to gather."""
+        self.spool.append(event="flush")
+
     def state(self) -> SenderState:
         """What the sender has delivered, and what troubles it."""
         return read_state(self.folder)

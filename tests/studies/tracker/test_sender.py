@@ -93,6 +93,18 @@ def test_a_tracker_that_stays_away_is_named_and_nothing_is_skipped(desk: Desk) -
     assert desk.sender.cursor.offset == 0
 
 
+@pytest.mark.parametrize("sign", ["flush", "close"])
+def test_events_gather_until_told_that_nothing_more_comes(desk: Desk, sign: str) -> None:
+    desk.event(0)
+    assert not desk.sender._urged()
+    desk.spool.append(event=sign)
+    assert desk.sender._urged()
+    assert desk.sender._deliver_some() == (True, sign == "close")
+    assert desk.fake.heard == [0]
+    desk.event(1)
+    assert not desk.sender._urged()
+
+
 def test_a_dead_driver_has_its_events_delivered_and_its_runs_closed(desk: Desk) -> None:
     desk.event(0)
     desk.line.close()
