@@ -125,9 +125,10 @@ def main() -> None:
     for name in options.only:
         config = ANCHORS[name].config
         folder = options.mnist_dir if config.dataset == "mnist" else None
-        parts = (datasets.load(config.dataset, s, folder) for s in ("train", "val", "test"))
+        parts = datasets.load_splits(config.dataset, ("train", "val", "test"), folder)
         print(name, flush=True)
-        results[name] = train(config, TrialData(*parts))
+        data = TrialData(parts["train"], parts["val"], parts["test"])
+        results[name] = train(config, data)
         ordered = {known: results[known] for known in ANCHORS if known in results}
         kept.write_text(json.dumps(ordered, indent=1))
         options.out.write_text(page(ordered), "utf-8")

@@ -36,7 +36,7 @@ def one_seed(config: TrialConfig, data: TrialData, final: Evaluator) -> dict[str
         for name, trial in trials.items():
             told = trial.run_epoch()
             seconds[name].append((told["time/epoch_s"], told["time/eval_s"]))
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, trial in trials.items():
         train, evaluation = zip(*seconds[name], strict=True)
         measured = final.validate(trial.model, config)

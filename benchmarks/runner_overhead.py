@@ -29,6 +29,7 @@ from studies.runner import cohorts, tuning
 from studies.runner.desk import Desk, Limits
 from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.pruning import SuccessiveHalving
+from studies.runner.replacing import replaced
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables.config import TrialConfig
 from vae_trainables.session import Outcome, Record
@@ -178,7 +179,7 @@ def ours(mode: str, trials: int, concurrent: int, slots: int, reports: int) -> d
                 scheduler=cohorts.DealerScheduler(dealer),
             )
         else:
-            with tuning.waiting_workers():
+            with replaced(tuning.WAITING):
                 tuning.run(
                     office.desk,
                     Simulated,

@@ -26,7 +26,7 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
 STUDY = StudyDefinition(
     kind="short_study",
     title="Short trials",
-    reference=TrialConfig(kind=KIND, noise_factor=0.45, beta_schedule="constant"),  # type: ignore[arg-type]
+    reference=TrialConfig(kind=KIND, noise_factor=0.45, beta_schedule="constant"),
     space=space,
     objectives={"mse": MSE},
     prune_on=MSE,

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ def main() -> None:
     measuring.prepare(options)
     images = torch.rand(BATCH, 784)
     maps = torch.rand(BATCH, 32, 14, 14).to(memory_format=torch.channels_last)
-    half = {"kernel_size": 4, "stride": 2, "padding": 1}
+    half: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1}
     alone: dict[str, dict[str, Callable[[], object]]] = {
         "linear 784-400": {
             "torch's": both_ways(nn.Linear(784, 400), images),

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -70,7 +71,7 @@ def main() -> None:
         "--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32"], help="of ours"
     )
     options = parser.parse_args()
-    rounds = []
+    rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         prepare(data)

@@ -38,7 +38,7 @@ def build(kind: str, latent_dim: int) -> Any:
         encoder = [nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 2 * latent_dim)]
         decoder = [nn.Linear(latent_dim, 400), nn.ReLU(), nn.Linear(400, 784)]
     else:
-        half: dict[str, int] = {"kernel_size": 4, "stride": 2, "padding": 1}
+        half: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1}
         encoder = [
             nn.Conv2d(1, 32, **half),
             nn.ReLU(),
