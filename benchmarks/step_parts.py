@@ -3,8 +3,8 @@
     python -m benchmarks.step_parts --rounds 20 --threads 1
 
 Milliseconds on one CPU, taken in turn, medians and the median ratio: the products of a wide linear
-layer, the last layer of a grey image's decoder, an evaluation's two passes; and, a fresh process
-each, R1's step with and without kept memory, and the first step of an optimizer.
+layer, two layers of a decoder, an evaluation's two passes; and, a fresh process each, R1's step
+with and without kept memory, and the first step of an optimizer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks import measuring
 from vae_trainables.models import build
-from vae_trainables.models.conv import OneChannelTransposed
+from vae_trainables.models.convolution import ConvTranspose2d, OneChannelTransposed
 from vae_trainables.models.linear import Linear
 
 BATCH = 128
@@ -69,6 +69,11 @@ def both_ways(layer: nn.Module, x: Tensor) -> Callable[[], object]:
     return run
 
 
+def channels_last(layer: nn.Module) -> nn.Module:
+    """The layer with its weights as a trial has them."""
+    return layer.to(memory_format=torch.channels_last)
+
+
 def evaluations() -> dict[str, Callable[[], object]]:
     """R1's two passes over a batch of validation images."""
     model = build(measuring.workload("conv")).to(memory_format=torch.channels_last).eval()
@@ -100,6 +105,7 @@ def main() -> None:
     measuring.prepare(options)
     images = torch.rand(BATCH, 784)
     maps = torch.rand(BATCH, 32, 14, 14).to(memory_format=torch.channels_last)
+    small_maps = torch.rand(BATCH, 64, 7, 7).to(memory_format=torch.channels_last)
     half: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1}
     alone: dict[str, dict[str, Callable[[], object]]] = {
         "linear 784-400": {
@@ -109,6 +115,10 @@ def main() -> None:
         "transposed convolution 32-1": {
             "torch's": both_ways(nn.ConvTranspose2d(32, 1, **half), maps),
             "ours": both_ways(OneChannelTransposed(32, 1, **half), maps),
+        },
+        "transposed convolution 64-32": {
+            "torch's": both_ways(channels_last(nn.ConvTranspose2d(64, 32, **half)), small_maps),
+            "ours": both_ways(channels_last(ConvTranspose2d(64, 32, **half)), small_maps),
         },
         "R1's two passes in validation": evaluations(),
     }

@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies_per_hour --kind mlp_vae --trials 48 --repeats 3
 
-Runs ours, in each precision asked for, and the usual way in turn; prints the seconds and JSON with
-the ratios of each round and their medians.
+Runs ours, in each precision asked for, and the usual way in turn, each round in another order;
+prints the seconds and JSON with the ratios of each round and their medians.
 """
 
 from __future__ import annotations
@@ -76,15 +76,18 @@ def main() -> None:
         data = Path(scratch) / "data"
         prepare(data)
         for i in range(options.repeats):
-            taken = {
-                name: seconds(ours(options, Path(scratch) / f"{name}-{i}", name))
+            commands = {
+                name: ours(options, Path(scratch) / f"{name}-{i}", name)
                 for name in options.precisions
-            }
-            theirs = seconds(usual(options, Path(scratch) / f"usual-{i}", data))
+            } | {"usual": usual(options, Path(scratch) / f"usual-{i}", data)}
+            first = i % len(commands)
+            order = [*commands][first:] + [*commands][:first]
+            taken = {name: seconds(commands[name]) for name in order}
+            theirs = taken.pop("usual")
             ratios = {name: theirs / own for name, own in taken.items()}
             rounds.append({"ours_s": taken, "usual_s": theirs, "ratios": ratios})
-            told = "".join(f"ours {n} {taken[n]:6.1f} s ({ratios[n]:.2f} x)   " for n in taken)
-            print(f"{told}usual {theirs:6.1f} s", flush=True)
+            told = [f"ours {n} {taken[n]:6.1f} s ({ratios[n]:.2f} x)" for n in options.precisions]
+            print("   ".join([*told, f"usual {theirs:6.1f} s"]), flush=True)
     result = {
         "what": vars(options),
         "machine": platform.processor() or platform.machine(),

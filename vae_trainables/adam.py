@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults
 
@@ -24,22 +23,29 @@ def fused_step(
     weight_decay: float,
     decoupled: bool,
 ) -> None:
-    """Torch's fused kernel on lists of equal length, in place: parameters and states."""
-    adam(
+    """Torch's fused kernel on lists of equal length, in place: parameters and states.
+
+    As `torch.optim.adam.adam(fused=True)` calls it, which first sorts tensors by device: a
+    thirtieth of an MLP's step.
+    """
+    if not parameters:
+        return
+    kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+    steps = [state["step"] for state in states]
+    torch._foreach_add_(steps, 1)
+    kernel(
         parameters,
         gradients,
         [state["exp_avg"] for state in states],
         [state["exp_avg_sq"] for state in states],
         [],
-        [state["step"] for state in states],
-        fused=True,
-        decoupled_weight_decay=decoupled,
-        amsgrad=False,
+        steps,
+        lr=lr,
         beta1=BETA1,
         beta2=BETA2,
-        lr=lr,
         weight_decay=weight_decay,
         eps=EPS,
+        amsgrad=False,
         maximize=False,
     )
 

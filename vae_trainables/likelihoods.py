@@ -35,7 +35,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(logits: Tensor, target: Tensor) -> Tensor:
         tail = logits.abs().sigmoid_().log_()
-        return logits.clamp_min(0).sub_(logits * target).sub_(tail)
+        return logits.clamp_min(0).addcmul_(logits, target, value=-1).sub_(tail)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -81,18 +81,15 @@ def _ssim_chunk(pred: Tensor, target: Tensor, rows: Tensor, columns: Tensor) -> 
     not a product is bound by memory: one pass for a product and a sum.
     """
     height, width = pred.shape[-2:]
-    centre = 0.5  # variances do not depend on it, and less cancels around 0 than around 0.5
-    x, y = (images.reshape(-1, height * width).T - centre for images in (pred, target))
+    x, y = (images.reshape(-1, height * width).T for images in (pred, target))
     maps = torch.stack([x, y, torch.addcmul(x * x, y, y), x * y], 1)  # (pixels, 4, images)
     filtered = (rows @ maps.view(height, -1)).view(len(rows), width, -1)
     x_mean, y_mean, squares, xy = (columns @ filtered).view(-1, *maps.shape[1:]).unbind(1)
-    covariance = torch.addcmul(xy, x_mean, y_mean, value=-1)
-    variances = torch.addcmul(squares, x_mean, x_mean, value=-1)
-    variances = torch.addcmul(variances, y_mean, y_mean, value=-1)
-    x_mean, y_mean = x_mean + centre, y_mean + centre
+    product = x_mean * y_mean
+    squared_means = torch.addcmul(x_mean * x_mean, y_mean, y_mean)
     c1, c2 = SSIM_K1**2, SSIM_K2**2
-    luminance = (2 * x_mean * y_mean + c1) / (torch.addcmul(x_mean * x_mean, y_mean, y_mean) + c1)
-    structure = (2 * covariance + c2) / (variances + c2)
+    luminance = (2 * product + c1) / (squared_means + c1)
+    structure = (2 * (xy - product) + c2) / (squares - squared_means + c2)
     return (luminance * structure).mean(0).view(len(pred), -1).mean(1)
 
 

@@ -14,7 +14,6 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from vae_trainables import losses, models
 from vae_trainables.config import ModelConfig, ModelKind, TrialConfig
-from vae_trainables.models.conv import OneChannelTransposed
 from vae_trainables.models.hierarchical import HierarchicalAutoencoder
 from vae_trainables.models.residual import ResidualBlock
 from vae_trainables.models.sizes import scaled
@@ -196,27 +195,6 @@ def test_both_passes_of_an_evaluation_are_those_of_forward(kind: ModelKind) -> N
         expected = model(x, None, LABELS), model(x, eps, LABELS)
         for found, same in zip(pair, expected, strict=True):
             assert all(map(torch.equal, found, same))
-
-
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-@pytest.mark.parametrize(("side", "extra"), [(14, 0), (7, 1), (1, 1)])
-def test_a_transposed_convolution_to_one_channel_is_the_librarys(
-    side: int, extra: int, dtype: torch.dtype, limit: float
-) -> None:
-    shape: dict[str, Any] = {"kernel_size": 4, "stride": 2, "padding": 1, "output_padding": extra}
-    library, ours = nn.ConvTranspose2d(6, 1, **shape), OneChannelTransposed(6, 1, **shape)
-    ours.load_state_dict(library.state_dict())
-    x = images(count=3, channels=6, side=side).to(dtype, memory_format=torch.channels_last)
-
-    def value_and_gradients(layer: nn.Module) -> list[Tensor]:
-        leaf = x.clone().requires_grad_()
-        out = layer.to(dtype)(leaf)
-        return [out, *torch.autograd.grad(out.square().sum(), [leaf, *layer.parameters()])]
-
-    for found, expected in zip(
-        value_and_gradients(ours), value_and_gradients(library), strict=True
-    ):
-        torch.testing.assert_close(found, expected, rtol=limit, atol=limit)
 
 
 @variational_kinds

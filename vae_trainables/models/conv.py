@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from vae_trainables.config import ModelConfig
 from vae_trainables.models.base import OneLevelAutoencoder
-from vae_trainables.models.linear import tall_product
+from vae_trainables.models.convolution import Conv2d, ConvTranspose2d, OneChannelTransposed
 from vae_trainables.models.sizes import scaled, stage_sizes
 
 
@@ -35,7 +33,7 @@ def conv_encoder(config: ModelConfig, in_channels: int) -> nn.Sequential:
     """Images (B, in_channels, H, W) to features (B, feature_count)."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise((in_channels, *scaled(config.widths, config.width))):
-        layers += [nn.Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        layers += [Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1), nn.ReLU()]
     layers.insert(-1, nn.Flatten())  # see `conv_decoder`
     return nn.Sequential(*layers)
 
@@ -60,30 +58,5 @@ def conv_decoder(config: ModelConfig, in_features: int) -> nn.Sequential:
 
 def upsample(fan_in: int, fan_out: int, side: int) -> nn.ConvTranspose2d:
     """Transposed convolution from side // 2 to `side` pixels, the reverse of k4 s2 p1."""
-    kind = OneChannelTransposed if fan_out == 1 else nn.ConvTranspose2d
+    kind = OneChannelTransposed if fan_out == 1 else ConvTranspose2d
     return kind(fan_in, fan_out, kernel_size=4, stride=2, padding=1, output_padding=side % 2)
-
-
-class OneChannelTransposed(nn.ConvTranspose2d):
-    """A transposed convolution to grey images: on a CPU by one matrix product.
-
-    The library's kernel is made for many output channels. Here each input pixel's contributions to
-    its patch are a row of a product, and `fold` adds up what overlaps: equal but for rounding, and
-    three fifths of the time both ways (`python -m benchmarks.step_parts`).
-    """
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(B, in, H, W) -> (B, out, H', W')."""
-        if input.is_cuda or torch.compiler.is_exporting():
-            return super().forward(input, output_size)
-        batch, _, height, width = input.shape
-        pixels = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
-        rows = tall_product(pixels, self.weight.flatten(1))
-        patches = rows.view(batch, height * width, -1).transpose(1, 2)
-        (kernel, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
-        size = tuple(
-            (side - 1) * stride + kernel - 2 * padding + extra
-            for side, extra in zip((height, width), self.output_padding, strict=True)
-        )
-        whole = F.fold(patches, size, self.kernel_size, 1, padding, self.stride)
-        return whole if self.bias is None else whole + self.bias.view(-1, 1, 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vae_trainables.config import ModelConfig
 from vae_trainables.losses import kl_divergence
 from vae_trainables.models.base import Autoencoder, ModelOutput, log_density, reparameterize
+from vae_trainables.models.convolution import Conv2d
 from vae_trainables.models.residual import activation, down_stages, first_map, up_stages
 from vae_trainables.models.sizes import scaled, stage_sizes
 from vae_trainables.precision import widened
@@ -74,7 +75,7 @@ class HierarchicalAutoencoder(Autoencoder):
             *activation(channels[-2]), nn.Flatten(), nn.Linear(fine_features, 2 * fine)
         )
         self.fine_posterior = nn.Sequential(
-            nn.Conv2d(2 * channels[-2], channels[-2], kernel_size=3, padding=1),
+            Conv2d(2 * channels[-2], channels[-2], kernel_size=3, padding=1),
             *activation(channels[-2]),
             nn.Flatten(),
             nn.Linear(fine_features, 2 * fine),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vae_trainables.config import ModelConfig
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.conv import feature_count, upsample
+from vae_trainables.models.convolution import Conv2d
 from vae_trainables.models.sizes import scaled, stage_sizes
 
 
@@ -33,9 +34,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             *activation(channels),
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            Conv2d(channels, channels, kernel_size=3, padding=1),
             *activation(channels),
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            Conv2d(channels, channels, kernel_size=3, padding=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def down_stages(config: ModelConfig) -> list[nn.Sequential]:
     widths = scaled(config.widths, config.width)
     stages = []
     for fan_in, fan_out in pairwise((config.channels, *widths)):
-        halve = nn.Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1)
+        halve = Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1)
         stages.append(nn.Sequential(halve, *residual_blocks(fan_out, config.blocks)))
     stages[-1].extend(activation(widths[-1]))
     return stages
