@@ -251,4 +251,7 @@ def stored_uri(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the driver waits for this end, and MLflow's modules take long to take apart
