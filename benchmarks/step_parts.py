@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import measuring
+from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.models import build
 from vae_trainables.models.convolution import ConvTranspose2d, OneChannelTransposed
 from vae_trainables.models.linear import Linear
@@ -103,6 +104,7 @@ def main() -> None:
     made.set_defaults(rounds=20, device="cpu")
     options = made.parse_args()
     measuring.prepare(options)
+    keep_freed_memory()  # as in a worker: else page faults hide what layers differ in
     images = torch.rand(BATCH, 784)
     maps = torch.rand(BATCH, 32, 14, 14).to(memory_format=torch.channels_last)
     small_maps = torch.rand(BATCH, 64, 7, 7).to(memory_format=torch.channels_last)
