@@ -25,8 +25,7 @@ def fused_step(
 ) -> None:
     """Torch's fused kernel on lists of equal length, in place: parameters and states.
 
-    As `torch.optim.adam.adam(fused=True)` calls it, which first sorts tensors by device: a
-    thirtieth of an MLP's step.
+    As `torch.optim.adam.adam(fused=True)` calls it, which first sorts the tensors by device.
     """
     if not parameters:
         return
