@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.tracker import one_line
+from analysis.tracker.client import one_line
 
 WHERE = "Where from, where to"
 HELP = "Help"

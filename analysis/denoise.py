@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from analysis import own_images
 from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
-from analysis.model_address import ModelAddress, open_denoiser
-from analysis.own_images import RULES, SUFFIXES, Floats, Invert, OwnImageError, Prepared
-from analysis.tracker import TrackerError
+from analysis.models import own_images
+from analysis.models.address import ModelAddress, open_denoiser
+from analysis.models.own_images import RULES, SUFFIXES, Floats, Invert, OwnImageError, Prepared
+from analysis.tracker.client import TrackerError
 
 if TYPE_CHECKING:
     from vae_trainables.inference import Denoiser

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
-from analysis.model_address import ModelAddress, open_denoiser
-from analysis.tracker import TrackerError
+from analysis.models.address import ModelAddress, open_denoiser
+from analysis.tracker.client import TrackerError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command import WHERE, Debug, Study, TrackingUri, one_line_errors, quiet_libraries
-from analysis.registry import Content, Registered, Registry, registered_name
-from analysis.tracker import Tracker, TrackerError, redact
+from analysis.models.registry import Content, Registered, Registry, registered_name
+from analysis.tracker.client import Tracker, TrackerError, redact
 from studies.tracker import names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analysis.results import Examples
-    from analysis.winner import Winner
+    from analysis.models.winner import Winner
+    from analysis.tracker.results import Examples
 
 EXAMPLE_IMAGES = 2
 
@@ -54,8 +54,8 @@ def publish(
 
     Raises TrackerError with one line: no such tracker, study or run, or nothing to publish.
     """
-    from analysis import winner as winners
-    from analysis.results import collect
+    from analysis.models import winner as winners
+    from analysis.tracker.results import collect
 
     tracker, registry = Tracker(tracking_uri), Registry(tracking_uri)
     results = collect(study, tracker)
@@ -106,7 +106,7 @@ def example_input(examples: Examples | None) -> Any:
 
 def describe(study: str, winner: Winner, name: str) -> str:
     """The model's description in MLflow, in Markdown."""
-    from analysis.quantities import quantity
+    from analysis.statistics.quantities import quantity
 
     scores = [
         f"| {quantity(metric).header} | {quantity(metric).text(value)} |"
@@ -182,7 +182,7 @@ def main(
 
 def told(published: Published, tracking_uri: str) -> list[str]:
     """What the command says."""
-    from analysis.quantities import quantity
+    from analysis.statistics.quantities import quantity
 
     registered, winner = published.registered, published.winner
     scores = (

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pandas as pd
 import typer
 
-from analysis import runs
 from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
 from analysis.gallery.comparison import PIXELS
-from analysis.quantities import format_number
-from analysis.tables import Column, Table
-from analysis.tracker import Record, Tracker, TrackerError
+from analysis.statistics.quantities import format_number
+from analysis.tables.table import Column, Table
+from analysis.tracker import runs
+from analysis.tracker.client import Record, Tracker, TrackerError
 from studies.tracker import names
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Run:
     @cached_property
     def pca(self) -> float:
         """Share of the variance of the test images' z_mean on two principal axes."""
-        from vae_trainables.representation import pca_explained_variance
+        from vae_trainables.evaluation.representation import pca_explained_variance
 
         return float(pca_explained_variance(self._subject.codes)[:2].sum())
 
@@ -77,8 +77,8 @@ class Run:
         import torch
 
         from analysis.gallery.subject import quality
-        from vae_trainables.evaluation import BATCH
-        from vae_trainables.streams import EVALUATION_SEED, Streams
+        from vae_trainables.evaluation.evaluator import BATCH
+        from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
 
         subject, trained = self._subject, self._subject.trained
         shape = len(subject.clean), trained.model.noise_dim

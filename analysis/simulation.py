@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import typer
 
-from analysis.confirmation import Confirmation, confirm
-from analysis.intervals import Floats, mean_interval
-from analysis.paired import ALPHA
-from analysis.quantities import Direction, sign
-from analysis.tables import Column, Table
+from analysis.statistics.confirmation import Confirmation, confirm
+from analysis.statistics.intervals import Floats, mean_interval
+from analysis.statistics.paired import ALPHA
+from analysis.statistics.quantities import Direction, sign
+from analysis.tables.table import Column, Table
 
 Noise = Literal["normal", "skewed", "heavy"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command import Debug, Study, TrackingUri, one_line_errors, quiet_libraries
-from analysis.tracker import Tracker, TrackerError
+from analysis.tracker.client import Tracker, TrackerError
 from studies.tracker import names
 from studies.tracker.progress import (
     LINE_EVERY_S,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from analysis.results import StudyResults
+    from analysis.tracker.results import StudyResults
 
 READ_EVERY_S = 2.0
 READING_SHARE = 0.2  # of the time at most: reading 10,000 trials takes seconds
@@ -180,7 +180,7 @@ class Watcher:
 
     def __init__(self, study: str, tracking_uri: str | None) -> None:
         """Raises TrackerError if there is no such study."""
-        from analysis.results import collect
+        from analysis.tracker.results import collect
 
         self.tracker = Tracker(tracking_uri)
         self.results = collect(study, self.tracker)
@@ -190,8 +190,8 @@ class Watcher:
         """The newest state; raises TrackerError while the tracker does not answer."""
         import pandas as pd
 
-        from analysis import runs
-        from analysis.results import collect
+        from analysis.tracker import runs
+        from analysis.tracker.results import collect
 
         began = time.monotonic()
         if self.results.info:

@@ -21,7 +21,8 @@ from studies.denoise_sweep import REFERENCE as R2
 from studies.runner import provenance
 from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.training.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ from vae_trainables import models
 from vae_trainables.cohort import Assignment, Cohort, Ways
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import as_float
-from vae_trainables.streams import Streams
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import as_float
+from vae_trainables.numerics.streams import Streams
+from vae_trainables.training.trial import Trial
 
 
 class Eager:

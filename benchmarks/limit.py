@@ -27,10 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import measuring
 from benchmarks.cohort_speed import Fused, lean_trial
-from vae_trainables import losses
 from vae_trainables.cohort import Cohort
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import build_model
+from vae_trainables.objective import losses
+from vae_trainables.training.trial import build_model
 
 BYTES_PER_WEIGHT = 10 * 4
 BYTES_PER_ACTIVATION = 5 * 4

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import Split, TrialData
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"kind": "mlp_vae", "hidden": (400,), "latent_dim": 20},  # R3

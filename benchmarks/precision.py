@@ -16,10 +16,11 @@ from scipy import stats
 
 from benchmarks import measuring
 from vae_trainables import datasets
-from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.config import Precision, TrialConfig
-from vae_trainables.evaluation import Evaluator
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.training.trial import Trial
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 FINAL = ("neg_elbo", "mse", "psnr")

@@ -25,14 +25,14 @@ import ray
 from ray import tune
 
 from studies.definition import Objective
-from studies.runner import cohorts, tuning
-from studies.runner.desk import Desk, Limits
-from studies.runner.ledger import Ledger, LedgerTrial
-from studies.runner.pruning import SuccessiveHalving
-from studies.runner.replacing import replaced
+from studies.ledger.ledger import Ledger, LedgerTrial
+from studies.scheduling.desk import Desk, Limits
+from studies.scheduling.pruning import SuccessiveHalving
 from studies.tracker.tracker import Tracker, now_ms
+from studies.workers import cohorts, tuning
+from studies.workers.replacing import replaced
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import Outcome, Record
+from vae_trainables.training.session import Outcome, Record
 
 MSE = Objective("val/mse", "minimize")
 

@@ -20,18 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import measuring
-from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.models import build
 from vae_trainables.models.convolution import ConvTranspose2d, OneChannelTransposed
 from vae_trainables.models.linear import Linear
+from vae_trainables.numerics.allocator import keep_freed_memory
 
 BATCH = 128
 CPU = torch.device("cpu")
 R1_STEPS = """
 import sys, time, torch
 from benchmarks import measuring
-from vae_trainables.allocator import keep_freed_memory
-from vae_trainables.train import Trial
+from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.training.trial import Trial
 torch.set_num_threads(1)
 if sys.argv[1] == "ours":
     keep_freed_memory()
@@ -47,7 +47,7 @@ print((time.perf_counter() - started) / 20)
 """
 FIRST_STEP = """
 import sys, time, torch
-from vae_trainables.adam import Adam
+from vae_trainables.training.adam import Adam
 weight = torch.nn.Parameter(torch.ones(8))
 weight.grad = torch.ones(8)
 started = time.perf_counter()

@@ -24,9 +24,10 @@ from torch.utils.data import DataLoader
 from benchmarks import measuring, usual_way
 from benchmarks.studies_per_hour import prepare
 from vae_trainables import datasets
-from vae_trainables.allocator import keep_freed_memory
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.training.trial import Trial
 
 CPU = torch.device("cpu")
 

@@ -17,13 +17,14 @@ from typing import Annotated, Any
 
 import typer
 
+from studies.errors import InputError, StudyError
 from studies.runner import preflight, provenance
-from studies.runner.errors import InputError, StudyError
 from studies.tracker import names
-from vae_trainables import datasets, features
+from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import Session
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation import features
+from vae_trainables.training.session import Session
 
 TOLERANCE = 0.02  # relative, where bits may differ: another CPU orders its sums differently
 DECISIVE_VERSIONS = ("torch", "numpy")

@@ -1,6 +1,6 @@
 """Mutation testing of one module: which small changes of it does no test of it notice?
 
-    python -m tests.mutation vae_trainables/losses.py --sample 60
+    python -m tests.mutation vae_trainables/objective/losses.py --sample 60
 
 Works on a copy of the checkout. Prints each mutant that survived as a diff, and the counts.
 """

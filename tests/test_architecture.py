@@ -12,11 +12,25 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FORBIDDEN = {
     "vae_trainables": {"ray", "mlflow", "optuna", "studies", "analysis"},
-    "studies/tracker": {"ray", "optuna", "torch", "vae_trainables", "studies.runner", "analysis"},
+    "studies/tracker": {
+        *("ray", "optuna", "torch", "vae_trainables", "analysis"),
+        *("studies.runner", "studies.workers", "studies.scheduling", "studies.ledger"),
+    },
+    "studies/ledger": {
+        *("ray", "mlflow", "torch", "analysis"),
+        *("studies.runner", "studies.workers", "studies.scheduling", "studies.tracker"),
+    },
+    "studies/scheduling": {"ray", "mlflow", "analysis", "studies.runner", "studies.workers"},
+    "studies/workers": {"mlflow", "analysis", "studies.runner"},
     "studies/runner": {"mlflow", "analysis"},
-    "analysis": {"ray", "studies.runner"},
+    "analysis": {"ray", "studies.runner", "studies.workers", "studies.scheduling"},
 }
-STUDY_MODULES = {p.stem for p in (ROOT / "studies").glob("*.py")} - {"__init__", "definition"}
+STUDY_MODULES = {p.stem for p in (ROOT / "studies").glob("*.py")} - {
+    "__init__",
+    "definition",
+    "errors",
+    "reproduce",
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -38,17 +52,69 @@ def test_no_package_imports_against_the_flow(package: str) -> None:
 
 def test_runner_and_tracker_know_no_particular_study() -> None:
     named = {f"studies.{name}" for name in STUDY_MODULES}
-    for part in ("runner", "tracker"):
+    for part in ("runner", "workers", "scheduling", "ledger", "tracker"):
         for path in (ROOT / "studies" / part).rglob("*.py"):
             assert not imports(path) & named, path
 
 
 def test_importing_the_trial_imports_neither_ray_nor_mlflow_nor_optuna() -> None:
     code = (
-        "import sys, vae_trainables, vae_trainables.session\n"
+        "import sys, vae_trainables, vae_trainables.training.session\n"
         "print([m for m in ('ray', 'mlflow', 'optuna') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the three packages by its dotted name."""
+    paths = [p for root in FORBIDDEN if "/" not in root for p in (ROOT / root).rglob("*.py")]
+    paths += (ROOT / "studies").rglob("*.py")
+    dotted = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths}
+    return {name.removesuffix(".__init__"): path for name, path in dotted.items()}
+
+
+def own_imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """The project's modules that a file imports, anywhere in it, without their packages."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                names.add(inner if inner in known else node.module)
+    return names & known.keys()
+
+
+def circles(arrows: dict[str, set[str]]) -> list[str]:
+    """What reaches itself along the arrows."""
+    reach = {name: set(targets) for name, targets in arrows.items()}
+    for via in reach:
+        for targets in reach.values():
+            if via in targets:
+                targets |= reach[via]
+    return sorted(name for name, targets in reach.items() if name in targets)
+
+
+def test_no_module_reaches_itself() -> None:
+    known = modules()
+    arrows = {name: own_imports(path, known) - {name} for name, path in known.items()}
+    assert circles(arrows) == []
+
+
+def test_no_room_reaches_itself() -> None:
+    """A room is a folder of a package; a module at a package's top is a room of its own."""
+    known = modules()
+    arrows: dict[str, set[str]] = {}
+    for name, path in known.items():
+        room = ".".join(name.split(".")[:2])
+        targets = {".".join(n.split(".")[:2]) for n in own_imports(path, known)}
+        arrows.setdefault(room, set()).update(targets - {room})
+    assert circles(arrows) == []
+
+
+def test_a_circle_would_be_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vae_trainables import checkpoint, evaluation, likelihoods, models
+from vae_trainables import checkpoint, models
 from vae_trainables.checkpoint import CheckpointError
 from vae_trainables.config import TrialConfig
-from vae_trainables.likelihoods import Likelihood
+from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.models import Autoencoder
+from vae_trainables.objective import likelihoods
+from vae_trainables.objective.likelihoods import Likelihood
 
 Floats = NDArray[np.float32]
 ROUNDING = 1e-6  # how far outside [0, 1] a float may lie that was computed to be inside

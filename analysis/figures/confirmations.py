@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.confirmation import Confirmation
 from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, paper_legend, rounded
-from analysis.quantities import Quantity, quantity
+from analysis.statistics.confirmation import Confirmation
+from analysis.statistics.quantities import Quantity, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
-from analysis.quantities import quantity
-from analysis.results import StudyResults
+from analysis.statistics.quantities import quantity
+from analysis.tracker.results import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, rounded, sensible_range
-from analysis.quantities import quantity
-from analysis.results import StudyResults
+from analysis.statistics.quantities import quantity
+from analysis.tracker.results import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

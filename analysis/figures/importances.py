@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from analysis.figures.base import COLORS, PANEL, Plot, Spec, axis, paper_legend, rounded
-from analysis.importance import Importance
+from analysis.statistics.importance import Importance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.effects import Interaction
 from analysis.figures.base import Plot, Spec, panels, rounded
-from analysis.quantities import Direction, quantity
+from analysis.statistics.effects import Interaction
+from analysis.statistics.quantities import Direction, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

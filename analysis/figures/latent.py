@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from analysis.classes import class_name
 from analysis.figures.base import CLASS_COLORS, Plot, Spec, axis, panels, rounded
-from vae_trainables.representation import EmbeddingMethod, embed_2d, pca_explained_variance
+from vae_trainables.evaluation.representation import (
+    EmbeddingMethod,
+    embed_2d,
+    pca_explained_variance,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

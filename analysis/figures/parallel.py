@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.base import PANEL, Plot, Spec, rounded
-from analysis.quantities import quantity
-from analysis.results import StudyResults
-from analysis.runs import PARAM
-from analysis.search_space import label
+from analysis.statistics.quantities import quantity
+from analysis.statistics.search_space import label
+from analysis.tracker.results import StudyResults
+from analysis.tracker.runs import PARAM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
-from analysis.intervals import Band, band
-from analysis.quantities import quantity
+from analysis.statistics.intervals import Band, band
+from analysis.statistics.quantities import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

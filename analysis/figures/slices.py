@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
-from analysis.effects import Effect
 from analysis.figures.base import (
     COLORS,
     Plot,
@@ -22,10 +21,11 @@ from analysis.figures.base import (
     rounded,
     sensible_range,
 )
-from analysis.quantities import quantity
-from analysis.results import StudyResults
-from analysis.runs import PARAM
-from analysis.search_space import label
+from analysis.statistics.effects import Effect
+from analysis.statistics.quantities import quantity
+from analysis.statistics.search_space import label
+from analysis.tracker.results import StudyResults
+from analysis.tracker.runs import PARAM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -52,9 +52,9 @@ def main(
     from analysis.gallery import parts
     from analysis.gallery.output import Output
     from analysis.gallery.subject import GalleryError, open_subject
-    from analysis.tracker import TrackerError
-    from analysis.trained import WeightsError
-    from vae_trainables.datasets import DataError
+    from analysis.models.trained import WeightsError
+    from analysis.tracker.client import TrackerError
+    from vae_trainables.datasets.published import DataError
 
     quiet_libraries()
     bad_input = (GalleryError, TrackerError, WeightsError, DataError, OSError)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from analysis import trained
 from analysis.gallery.losses import is_r3
 from analysis.gallery.output import Output
 from analysis.gallery.subject import GalleryError, Subject
-from analysis.runs import typed
-from analysis.tables import Column, Table
-from analysis.tracker import Record
-from analysis.trained import TrainedModel
+from analysis.models import trained
+from analysis.models.trained import TrainedModel
+from analysis.tables.table import Column, Table
+from analysis.tracker.client import Record
+from analysis.tracker.runs import typed
 from studies.tracker import names
 from vae_trainables import metrics
-from vae_trainables.evaluation import BATCH
-from vae_trainables.streams import EVALUATION_SEED, Streams
+from vae_trainables.evaluation.evaluator import BATCH
+from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
 
 COUNTERPARTS = {"mlp_vae": "mlp_ae", "conv_vae": "conv_ae"}
 COUNTERPARTS |= {ae: vae for vae, ae in COUNTERPARTS.items()}

@@ -12,7 +12,7 @@ from analysis.gallery import drawing, generation, images, interpolation, latent,
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from vae_trainables.representation import EmbeddingUnavailableError
+from vae_trainables.evaluation.representation import EmbeddingUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

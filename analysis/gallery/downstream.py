@@ -14,10 +14,10 @@ from analysis.gallery import drawing
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from analysis.tables import Column, Table
-from vae_trainables import representation
-from vae_trainables.evaluation import PROBE_IMAGES
-from vae_trainables.representation import ProbeResult
+from analysis.tables.table import Column, Table
+from vae_trainables.evaluation import representation
+from vae_trainables.evaluation.evaluator import PROBE_IMAGES
+from vae_trainables.evaluation.representation import ProbeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,9 +16,9 @@ from analysis.gallery.drawing import Strip
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from analysis.tables import Column, Table
+from analysis.tables.table import Column, Table
 from vae_trainables import metrics
-from vae_trainables.evaluation import BATCH
+from vae_trainables.evaluation.evaluator import BATCH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from analysis.figures.latent import LatentPicture
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from vae_trainables.representation import EmbeddingMethod, pca_explained_variance
+from vae_trainables.evaluation.representation import EmbeddingMethod, pca_explained_variance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from analysis.gallery.drawing import TRAINING, VALIDATION, Curves, Line
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from analysis.tables import Column, Table
+from analysis.tables.table import Column, Table
 from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
 

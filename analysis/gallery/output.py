@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from analysis.tables import Table
+from analysis.tables.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,14 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis import runs, trained
 from analysis.classes import Language, class_name
-from analysis.tracker import Record, Tracker
-from analysis.trained import TrainedModel
+from analysis.models import trained
+from analysis.models.trained import TrainedModel
+from analysis.tracker import runs
+from analysis.tracker.client import Record, Tracker
 from studies.tracker import names
-from vae_trainables import datasets, evaluation, metrics
+from vae_trainables import datasets, metrics
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
+from vae_trainables.datasets.splits import Split
+from vae_trainables.evaluation import evaluator as evaluation
 
 History = Mapping[str, Mapping[int, float]]  # value by metric and epoch
 

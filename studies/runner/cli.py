@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import typer
 
 from studies.definition import StudyDefinition
-from studies.runner.errors import StudyError, StudyStopped
+from studies.errors import StudyError, StudyStopped
 from studies.runner.interrupts import listening
 from studies.runner.settings import Settings, with_preset
 

@@ -15,16 +15,16 @@ import psutil
 import ray
 from ray.exceptions import RayTaskError
 
-import studies.runner.environment  # noqa: F401  # before Ray starts
+import studies.workers.environment  # noqa: F401  # before Ray starts
+from studies.errors import StudyError
 from studies.runner import preflight
-from studies.runner.errors import StudyError
 from studies.runner.interrupts import StopRequest
-from studies.runner.replacing import Replacement, replaced
 from studies.runner.settings import Settings
+from studies.workers.replacing import Replacement, replaced
 
 # What a worker needs seconds to import. The first does it all, where workers find it at once; the
 # code of a study that is not installed reaches them later.
-PRELOADED = "studies.runner.preload,torch,ray.tune"
+PRELOADED = "studies.workers.preload,torch,ray.tune"
 NODE_CHECK_S = 25.0
 START_ATTEMPTS = 4
 

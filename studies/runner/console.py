@@ -9,7 +9,7 @@ import time
 from rich.console import Console as RichConsole
 from rich.live import Live
 
-from studies.runner.ledger import Ledger, LedgerTrial
+from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
 from studies.runner.provenance import command, shown
 from studies.tracker.progress import (

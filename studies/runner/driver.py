@@ -6,16 +6,17 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
-from studies.runner import cluster, opening, planning, preflight
+from studies.ledger.ledger import study_folder
+from studies.runner import cluster, planning, preflight
+from studies.runner import resuming as opening
 from studies.runner.console import Console
-from studies.runner.importing import uncollected
 from studies.runner.interrupts import StopRequest
-from studies.runner.ledger import study_folder
 from studies.runner.settings import Settings
 from studies.tracker.line import start_sender
+from studies.workers.importing import uncollected
 
 if TYPE_CHECKING:
-    from vae_trainables.train import TrialData
+    from vae_trainables.datasets.splits import TrialData
 
 
 def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from studies.runner.errors import StudyStopped
+from studies.errors import StudyStopped
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 REASONS = {signal.SIGINT: "stopped by the user (Ctrl-C)", signal.SIGTERM: "stopped by SIGTERM"}

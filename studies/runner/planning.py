@@ -11,10 +11,10 @@ import optuna
 from pydantic import ValidationError
 
 from studies.definition import Objective, StudyDefinition
-from studies.runner.errors import InputError
-from studies.runner.ledger import Ledger, LedgerTrial, Phase
-from studies.runner.pruning import SuccessiveHalving
+from studies.errors import InputError
+from studies.ledger.ledger import Ledger, LedgerTrial, Phase
 from studies.runner.settings import Settings
+from studies.scheduling.pruning import SuccessiveHalving
 from vae_trainables.config import TrialConfig, stable_hash
 
 DRAWS = 64  # of a space, to see what it suggests

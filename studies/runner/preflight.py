@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ray._private.runtime_env.packaging import _dir_travel
 
-from studies.runner.errors import InputError
+from studies.errors import InputError
 from studies.runner.provenance import code_hash, shown, versions
 from studies.tracker import names
 

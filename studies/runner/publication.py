@@ -14,17 +14,17 @@ import torch
 from optuna.distributions import distribution_to_json
 from torch import Tensor
 
+from studies.ledger.ledger import Ledger
 from studies.runner import provenance
 from studies.runner.console import best_and_reference
-from studies.runner.ledger import Ledger
 from studies.runner.planning import Plan
 from studies.tracker import names
 from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
-from vae_trainables import baselines
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import as_float, evaluation_noise
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation import baselines
+from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
 
 EXAMPLES = 256  # validation images that every report shows models on
 QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")

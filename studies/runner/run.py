@@ -9,22 +9,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from studies.runner import cluster, cohorts, planning, publication, tuning
+from studies.errors import InputError, StudyStopped
+from studies.ledger.journal import LedgerError
+from studies.ledger.ledger import ENDED, Ledger, Phase
+from studies.runner import cluster, planning, publication
 from studies.runner.console import Console
-from studies.runner.desk import Desk, Limits
-from studies.runner.errors import InputError, StudyStopped
 from studies.runner.interrupts import StopRequest
-from studies.runner.journal import LedgerError
-from studies.runner.ledger import ENDED, Ledger, Phase
 from studies.runner.planning import Plan
-from studies.runner.replacing import replaced
 from studies.runner.settings import Settings
-from studies.runner.trainable import TrialTrainable, pack
+from studies.scheduling.desk import Desk, Limits
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
-from vae_trainables import checkpoint, datasets, features
-from vae_trainables.train import TrialData
+from studies.workers import cohorts, tuning
+from studies.workers.replacing import replaced
+from studies.workers.trainable import TrialTrainable, pack
+from vae_trainables import checkpoint, datasets
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation import features
 
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 

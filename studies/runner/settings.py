@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from studies.runner.errors import InputError
+from studies.errors import InputError
 from vae_trainables.config import Precision
 
 SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (

@@ -6,8 +6,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from analysis.results import StudyResults, collect
-from analysis.tracker import Tracker
+from analysis.tracker.client import Tracker
+from analysis.tracker.results import StudyResults, collect
 from studies.tracker import names
 from tests.analysis import bulk, pictured
 from tests.analysis.bulk import BulkStudy, Written

@@ -16,8 +16,9 @@ from studies.tracker import names
 from tests.analysis.bulk import Written
 from vae_trainables import checkpoint, datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import as_float, evaluation_noise
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.training.trial import Trial
 
 SLICES = Path(__file__).parent.parent / "data" / "fashion-mnist"
 SMALL = TrialConfig(

@@ -10,13 +10,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from analysis import denoise
-from analysis.own_images import OwnImageError
+from analysis.models.own_images import OwnImageError
 from analysis.publish import publish
 from tests.analysis.trained_study import TINY, TrainedStudy, mean_psnr, noisy_and_clean
 from vae_trainables import checkpoint
 from vae_trainables.config import TrialConfig
 from vae_trainables.inference import Denoiser
-from vae_trainables.train import build_model
+from vae_trainables.training.trial import build_model
 
 RNG = np.random.default_rng(0)
 CONFIG = TrialConfig(kind="mlp_vae", hidden=(32,), latent_dim=5)

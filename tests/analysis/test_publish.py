@@ -20,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis import publish as publishing
+from analysis.models.registry import ALIAS, RegistryError
 from analysis.publish import Published, publish
-from analysis.registry import ALIAS, RegistryError
-from analysis.tracker import TrackerError
+from analysis.tracker.client import TrackerError
 from studies.tracker import names
 from tests.analysis import trained_study
 from tests.analysis.trained_study import TINY, Planned, TrainedStudy, mean_psnr, noisy_and_clean

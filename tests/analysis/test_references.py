@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.references import Reference, Row, Run, app, final, finished, section, summary, table
-from analysis.tracker import Tracker
+from analysis.tracker.client import Tracker
 from tests.analysis import trained_study
 from tests.analysis.trained_study import KIND, TINY, Planned, TrainedStudy, seeded
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import report
+from analysis.report import builder as report
 from tests.analysis import bulk_studies
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -15,10 +15,10 @@ from rich.console import Console
 from sqlalchemy import event
 from typer.testing import CliRunner
 
-from analysis import runs
 from analysis import watch as watching
-from analysis.results import StudyResults
-from analysis.tracker import Record, TrackerError
+from analysis.tracker import runs
+from analysis.tracker.client import Record, TrackerError
+from analysis.tracker.results import StudyResults
 from analysis.watch import Watcher, look, watch
 from studies.tracker import names
 from studies.tracker.delivery import Delivery

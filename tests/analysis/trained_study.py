@@ -13,11 +13,12 @@ import numpy as np
 from studies.runner import provenance
 from studies.tracker import names
 from studies.tracker.delivery import Delivery
-from vae_trainables import datasets, session
+from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import as_float, evaluation_noise
-from vae_trainables.session import Session
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.training import session
+from vae_trainables.training.session import Session
 
 KIND = "digits_sweep"
 OBJECTIVE = {"metric": "val/mse", "direction": "minimize"}

@@ -28,7 +28,8 @@ from optuna.storages.journal import JournalFileBackend
 from studies.tracker import names
 from vae_trainables import checkpoint, datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.training.trial import Trial
 
 ROOT = Path(__file__).parent.parent.parent
 FULL = os.environ.get("VAE_STUDIES_CRASH") == "full"

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 import torch
+from vae_trainables.idx import write_idx
 
 from vae_trainables.datasets import Split, load
-from vae_trainables.idx import write_idx
 
 SIZES = {"train": 600, "t10k": 200}
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from studies import reproduce
+from studies.errors import InputError
 from studies.reproduce import Comparison, Original, compare, differences, verdict
 from studies.runner import provenance
-from studies.runner.errors import InputError
 from tests.analysis import trained_study
 from tests.analysis.trained_study import TINY, Planned, TrainedStudy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vae_trainables import datasets
-from vae_trainables.datasets import Split
+from vae_trainables.datasets.splits import Split
 
 
 def fashion_mnist(split: str) -> Split:

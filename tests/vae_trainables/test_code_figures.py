@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae_trainables import losses
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
-from vae_trainables.evaluation import SUPCON_BATCH, Evaluator
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.evaluation.evaluator import SUPCON_BATCH, Evaluator
+from vae_trainables.objective import losses
 
 CONTRAST = TrialConfig(supcon_gamma=1.0, supcon_temperature=0.3)
 

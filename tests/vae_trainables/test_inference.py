@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from vae_trainables import checkpoint, evaluation, likelihoods, models
+from vae_trainables import checkpoint, models
 from vae_trainables.checkpoint import CheckpointError
 from vae_trainables.config import TrialConfig
+from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.inference import Denoiser, ImagesError
-from vae_trainables.train import build_model
+from vae_trainables.objective import likelihoods
+from vae_trainables.training.trial import build_model
 
 CONFIG = TrialConfig(kind="mlp_vae", hidden=(32,), latent_dim=5, seed=3)
 IMAGES = np.random.default_rng(0).random((7, 28, 28), dtype=np.float32)

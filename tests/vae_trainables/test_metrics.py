@@ -21,9 +21,11 @@ from torchmetrics.functional.image import (
 )
 
 from tests.vae_trainables.real_data import fashion_mnist
-from vae_trainables import likelihoods, metrics, models
+from vae_trainables import metrics, models
 from vae_trainables.config import ModelConfig, ModelKind
+from vae_trainables.evaluation import bounds
 from vae_trainables.models import ModelOutput
+from vae_trainables.objective import likelihoods
 
 PER_IMAGE = [metrics.mse, metrics.psnr, metrics.ssim, metrics.bernoulli_excess]
 
@@ -259,7 +261,7 @@ class LinearGaussian:
 
 def linear_nll(x: Tensor, *, k: int, seed: int = 0, rows: int = 4096) -> Tensor:
     model: Any = LinearGaussian()
-    return metrics.importance_weighted_nll(model, model, x, k=k, generator=seeded(seed), rows=rows)
+    return bounds.importance_weighted_nll(model, model, x, k=k, generator=seeded(seed), rows=rows)
 
 
 def linear_data(count: int) -> Tensor:
@@ -287,7 +289,7 @@ def test_importance_weighted_nll_does_not_depend_on_chunks_or_calls() -> None:
     model: Any = LinearGaussian()
     generator = seeded()
     parts = [
-        metrics.importance_weighted_nll(model, model, part, k=7, generator=generator)
+        bounds.importance_weighted_nll(model, model, part, k=7, generator=generator)
         for part in x.split(3)
     ]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-9, atol=1e-9)
@@ -303,7 +305,7 @@ def test_importance_weighted_nll_of_every_posterior_averages_to_the_elbo(kind: M
             parameter.data += 0.2 * torch.randn_like(parameter)
     likelihood = likelihoods.build(config)
     images, labels = pictures(1, 1, 16, 16).repeat(2000, 1, 1, 1), torch.zeros(2000).long()
-    found = metrics.importance_weighted_nll(
+    found = bounds.importance_weighted_nll(
         model, likelihood, images, k=1, generator=seeded(), labels=labels
     )
     with torch.no_grad():

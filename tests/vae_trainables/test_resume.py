@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from vae_trainables.config import ModelKind, TrialConfig
-from vae_trainables.datasets import Split
-from vae_trainables.session import Session
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.training.session import Session
+from vae_trainables.training.trial import Trial
 
 
 def random_split(count: int, seed: int) -> Split:

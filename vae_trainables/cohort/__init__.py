@@ -1,7 +1,7 @@
 """Cohorts: K configurations trained in lock-step on stacked parameters, on one device.
 
-The fast path for GPUs; `vae_trainables.train.Trial` is what it must equal. Nothing here has been
-measured on a GPU yet: it is built, and tested for exactness, on CPUs.
+The fast path for GPUs; `vae_trainables.training.trial.Trial` is what it must equal. Nothing here
+has been measured on a GPU yet: it is built, and tested for exactness, on CPUs.
 """
 
 from vae_trainables.cohort.cohort import Assignment, Cohort, CohortError

@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from vae_trainables.adam import BETA1, BETA2, EPS, fused_step
 from vae_trainables.cohort.bank import Bank
+from vae_trainables.training.adam import BETA1, BETA2, EPS, fused_step
 
 AdamWay = Literal["per_slot", "flat"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae_trainables.adam import AdamState
+from vae_trainables.training.adam import AdamState
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _ALIGNMENT = 16  # float32 per 64 bytes: matrix kernels see each row aligned as a solo trial's

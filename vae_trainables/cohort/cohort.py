@@ -27,10 +27,10 @@ from vae_trainables.cohort.validation import StackedValidation
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.cohort.ways import Ways
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
-from vae_trainables.evaluation import Evaluator
-from vae_trainables.session import Record, Session
-from vae_trainables.train import TrialData, build_model
+from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.training.session import Record, Session
+from vae_trainables.training.trial import build_model
 
 
 class CohortError(ValueError):

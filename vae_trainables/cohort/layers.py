@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_trainables.models import linear as solo
-from vae_trainables.precision import lowered
+from vae_trainables.numerics.precision import lowered
 
 Convolution = Literal["grouped", "im2col"]
 """How slots' convolutions are fused: one grouped convolution, or patches and one `baddbmm`."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import Evaluator
-from vae_trainables.streams import Backend, Streams
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.numerics.streams import Backend, Streams
+from vae_trainables.training.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch.func import functional_call
 
 from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
 from vae_trainables.config import Precision
-from vae_trainables.losses import kl_divergence
 from vae_trainables.models import Autoencoder, ModelOutput
-from vae_trainables.models.base import OneLevelAutoencoder, reparameterize
+from vae_trainables.models.base import OneLevelAutoencoder
+from vae_trainables.models.gaussians import kl_divergence, reparameterize
 from vae_trainables.models.linear import Linear
-from vae_trainables.precision import products, widened
+from vae_trainables.numerics.precision import products, widened
 
 Parameters = dict[str, Tensor]
 """By name in the template, each (K, *its shape)."""

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from vae_trainables import likelihoods, losses, metrics
+from vae_trainables import metrics
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
-from vae_trainables.likelihoods import Likelihood
-from vae_trainables.losses import LossTerms
 from vae_trainables.models import ModelOutput
+from vae_trainables.objective import likelihoods, losses
+from vae_trainables.objective.likelihoods import Likelihood
+from vae_trainables.objective.losses import LossTerms
 
 PerImage = Callable[[Tensor, Tensor], Tensor]
 

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_trainables import noise, philox
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
-from vae_trainables.streams import STREAM_NUMBER, Stream
-from vae_trainables.train import Trial, add_noise
+from vae_trainables.datasets import noise
+from vae_trainables.numerics import philox
+from vae_trainables.numerics.streams import STREAM_NUMBER, Stream
+from vae_trainables.training.trial import Trial, add_noise
 
 Draw = Callable[[Tensor, int, Tensor, int], Tensor]
 

@@ -13,8 +13,8 @@ from vae_trainables.cohort.cohort import Cohort
 from vae_trainables.cohort.fusion import fusion_key
 from vae_trainables.cohort.ways import Ways
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import is_out_of_memory
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.training.session import is_out_of_memory
 
 GROWTH = 1.10  # twice the slots must train at least this much faster
 MEMORY_LIMIT = 0.80  # of the device's memory

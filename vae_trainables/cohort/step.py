@@ -17,8 +17,8 @@ from vae_trainables.cohort.models import Forward
 from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.randomness import Randomness
 from vae_trainables.cohort.vectors import SlotVectors
-from vae_trainables.evaluation import as_float
-from vae_trainables.train import TERMS, Trial
+from vae_trainables.evaluation.evaluator import as_float
+from vae_trainables.training.trial import TERMS, Trial
 
 
 class LockStep:

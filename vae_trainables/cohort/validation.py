@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_trainables import likelihoods
 from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.models import Forward
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import BATCH, Evaluator, measure_batch
+from vae_trainables.evaluation.evaluator import BATCH, Evaluator, measure_batch
 from vae_trainables.models import ModelOutput
-from vae_trainables.streams import EVALUATION_SEED, Streams
-from vae_trainables.train import Trial
+from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
+from vae_trainables.objective import likelihoods
+from vae_trainables.training.trial import Trial
 
 
 class StackedValidation:

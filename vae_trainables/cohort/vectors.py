@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import Trial
+from vae_trainables.training.trial import Trial
 
 _VALUES: dict[str, Callable[[TrialConfig], float]] = {
     "noise_factor": lambda config: config.noise_factor,

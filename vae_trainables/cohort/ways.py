@@ -13,7 +13,7 @@ import torch
 from vae_trainables.cohort.adam import AdamWay
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import NoiseKind, TrialConfig
-from vae_trainables.streams import Backend, default_backend
+from vae_trainables.numerics.streams import Backend, default_backend
 
 _SEARCHING_NOISE: frozenset[NoiseKind] = frozenset({"poisson"})  # walks until no pixel moves
 

@@ -6,15 +6,14 @@ so that a step can be replayed bit for bit, captured into a CUDA graph or run un
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
-from vae_trainables.losses import kl_divergence
-from vae_trainables.precision import widened
+from vae_trainables.models.gaussians import kl_divergence, log_density, reparameterize
+from vae_trainables.numerics.precision import widened
 
 
 class ModelOutput(NamedTuple):
@@ -74,17 +73,6 @@ class Autoencoder(nn.Module):
     def log_prior(self, z: Tensor) -> Tensor:
         """log p(z) of codes (B, noise_dim) in nats, (B,): standard normal unless overridden."""
         return log_density(z, torch.zeros_like(z), torch.zeros_like(z))
-
-
-def log_density(z: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """log N(z; mean, exp(logvar)) in nats, summed over the dimensions; (B, D) thrice -> (B,)."""
-    nats = (z - mean).square() * torch.exp(-logvar) + logvar + math.log(2.0 * math.pi)
-    return -0.5 * nats.sum(1)
-
-
-def reparameterize(mean: Tensor, logvar: Tensor, eps: Tensor | None) -> Tensor:
-    """mean + std * eps, or the mean without `eps` (Kingma & Welling 2014, section 2.4)."""
-    return mean if eps is None else torch.addcmul(mean, torch.exp(0.5 * logvar), eps)
 
 
 class OneLevelAutoencoder(Autoencoder):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
-from vae_trainables.losses import kl_divergence
-from vae_trainables.models.base import Autoencoder, ModelOutput, log_density, reparameterize
+from vae_trainables.models.base import Autoencoder, ModelOutput
 from vae_trainables.models.convolution import Conv2d
+from vae_trainables.models.gaussians import kl_divergence, log_density, reparameterize
 from vae_trainables.models.residual import activation, down_stages, first_map, up_stages
 from vae_trainables.models.sizes import scaled, stage_sizes
-from vae_trainables.precision import widened
+from vae_trainables.numerics.precision import widened
 
 FINE_PER_TOP = 2
 """Fine dimensions per top dimension: z1 has FINE_PER_TOP * latent_dim of them."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_trainables.precision import lowered
+from vae_trainables.numerics.precision import lowered
 
 NARROW = 64
 """Below this many inputs or outputs the products are too small to gain."""

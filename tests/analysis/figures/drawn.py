@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from analysis.figures.base import COLORS, Plot
-from analysis.page import script_json
+from analysis.report.page import script_json
 
 PAGE_ONLY = {"--text": "#000000", "--label": "#ffffff"}
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from analysis import runs
 from analysis.figures import curves
 from analysis.figures.curves import Curve, Curves
+from analysis.tracker import runs
 from tests.analysis import bulk_studies
 from tests.analysis.figures import drawn
 

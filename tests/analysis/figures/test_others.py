@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.confirmation import confirm
-from analysis.effects import interaction
 from analysis.figures import confirmations, fronts, groups, importances, interactions, robustness
-from analysis.importance import importance
+from analysis.statistics.confirmation import confirm
+from analysis.statistics.effects import interaction
+from analysis.statistics.importance import importance
 from tests.analysis import bulk_studies
 from tests.analysis.figures import drawn
 

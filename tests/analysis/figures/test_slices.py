@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.effects import marginal_effect
 from analysis.figures import parallel, slices
 from analysis.figures.slices import Slice
+from analysis.statistics.effects import marginal_effect
 from tests.analysis import bulk_studies
 from tests.analysis.figures import drawn
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from analysis.gallery.subject import Subject
-from analysis.tracker import Record
-from analysis.trained import TrainedModel
+from analysis.models.trained import TrainedModel
+from analysis.tracker.client import Record
 from studies import vae_vs_ae
 from studies.tracker import names
 from tests.analysis.gallery.tiny import SLICES, Logged, load, log_study
-from vae_trainables import likelihoods
 from vae_trainables.config import TrialConfig
-from vae_trainables.train import build_model
+from vae_trainables.objective import likelihoods
+from vae_trainables.training.trial import build_model
 
 DENOISER = TrialConfig(
     kind="conv_vae",

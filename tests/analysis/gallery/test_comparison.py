@@ -11,12 +11,12 @@ import torch
 
 from analysis.gallery import comparison
 from analysis.gallery.subject import Subject
-from analysis.tracker import Record
+from analysis.tracker.client import Record
 from studies.tracker import names
 from studies.tracker.delivery import _texts
 from studies.vae_vs_ae import REFERENCE
-from vae_trainables.evaluation import Evaluator
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import Evaluator
 
 Make = Callable[..., Subject]
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from analysis.gallery.__main__ import app
 from analysis.gallery.denoising import FILES
 from analysis.gallery.losses import COLUMNS
-from analysis.tracker import Tracker
+from analysis.tracker.client import Tracker
 from tests.analysis.gallery.tiny import SLICES, Logged
 
 pytestmark = pytest.mark.slow  # trains, embeds, draws

@@ -9,10 +9,11 @@ from typing import Any
 
 from studies.tracker import names
 from studies.tracker.delivery import Delivery
-from vae_trainables import datasets, session
+from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
-from vae_trainables.session import Session
-from vae_trainables.train import TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.training import session
+from vae_trainables.training.session import Session
 
 SLICES = Path(__file__).parents[2] / "data"
 

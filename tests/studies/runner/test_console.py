@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from studies.denoise_sweep import STUDY
+from studies.ledger.ledger import Ledger
 from studies.runner import console as consoles
 from studies.runner.console import Console
-from studies.runner.ledger import Ledger
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
 

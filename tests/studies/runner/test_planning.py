@@ -11,9 +11,9 @@ import optuna
 import pytest
 
 from studies.denoise_sweep import STUDY
+from studies.errors import InputError
+from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
-from studies.runner.errors import InputError
-from studies.runner.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from studies.runner.errors import InputError
+from studies.errors import InputError
 from studies.runner.settings import PRESETS, Settings, with_preset
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from vae_trainables.cohort import Assignment, Cohort, Ways
 from vae_trainables.cohort.member import Member
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
-from vae_trainables.session import Record
-from vae_trainables.streams import Streams
-from vae_trainables.train import Trial, TrialData
+from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.numerics.streams import Streams
+from vae_trainables.training.session import Record
+from vae_trainables.training.trial import Trial
 
 IMAGES, BATCH = 256, 64
 

@@ -6,7 +6,8 @@ import torch
 
 from tests.vae_trainables.cohort.support import config, smooth_split, solo
 from vae_trainables.cohort.bank import Bank
-from vae_trainables.train import Trial, TrialData, build_model
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.training.trial import Trial, build_model
 
 CPU = torch.device("cpu")
 

@@ -21,9 +21,8 @@ from vae_trainables import metrics, models
 from vae_trainables.cohort import Cohort, Ways, cohort
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import Split
+from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.models import Autoencoder
-from vae_trainables.train import TrialData
 
 STEPS: list[dict[str, Any]] = [
     {},

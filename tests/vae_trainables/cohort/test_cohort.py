@@ -17,12 +17,13 @@ from tests.vae_trainables.cohort.support import (
     solo,
     varied,
 )
-from vae_trainables import checkpoint, session
+from vae_trainables import checkpoint
 from vae_trainables.cohort import Assignment, Cohort, CohortError, Ways
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation import Evaluator
-from vae_trainables.session import Session
-from vae_trainables.train import Trial
+from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.training import session
+from vae_trainables.training.session import Session
+from vae_trainables.training.trial import Trial
 
 
 def checkpoints(folder: Path) -> list[str]:

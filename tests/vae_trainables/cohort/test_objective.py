@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from tests.vae_trainables.cohort.support import config
-from vae_trainables import losses
 from vae_trainables.cohort.fusion import step_terms
 from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
-from vae_trainables.losses import LossTerms, kl_divergence
 from vae_trainables.models import ModelOutput
+from vae_trainables.models.gaussians import kl_divergence
+from vae_trainables.objective import losses
+from vae_trainables.objective.losses import LossTerms
 
 SLOTS, B, D = 3, 8, 6
 ALL: dict[str, Any] = {

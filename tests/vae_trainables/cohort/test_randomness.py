@@ -12,8 +12,8 @@ from vae_trainables.cohort.fusion import step_terms
 from vae_trainables.cohort.randomness import CounterRandomness, KeyedRandomness, Randomness
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
-from vae_trainables.streams import Streams
-from vae_trainables.train import Trial, add_noise
+from vae_trainables.numerics.streams import Streams
+from vae_trainables.training.trial import Trial, add_noise
 
 SLOTS, WIDEST, B = 4, 9, 6
 

@@ -1,0 +1,1 @@
+"""Trained models from the tracker: loaded, published, addressed, and given a user's images."""

@@ -1,0 +1,5 @@
+"""`python -m analysis.report`."""
+
+from analysis.report.builder import app
+
+app()

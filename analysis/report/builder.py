@@ -1,0 +1,285 @@
+"""The report: one self-contained page, its tables and figures, from the tracker alone.
+
+    python -m analysis.report --study NAME --out DIR
+
+`build` does the work; `main` is the command.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.tracker.client import Tracker, TrackerError, one_line
+
+if TYPE_CHECKING:
+    from analysis.report.page import Chapter, Section
+    from analysis.tracker.results import StudyResults
+    from vae_trainables.evaluation.representation import EmbeddingMethod
+
+log = logging.getLogger("analysis.report")
+
+EMBEDDINGS = ("pca", "umap", "tsne")
+
+
+class ReportError(ValueError):
+    """A report that was asked for in a way that cannot be."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a report may be asked for: pictures of the codes, groups of trials to compare."""
+
+    embeddings: tuple[EmbeddingMethod, ...] = ("pca",)
+    group_by: str | None = None
+
+
+def build(
+    studies: Sequence[str],
+    out: Path,
+    *,
+    tracking_uri: str | None = None,
+    options: Options | None = None,
+) -> Path:
+    """Write the report on `studies` into the folder `out`; returns the path of index.html.
+
+    Raises TrackerError for a tracker or study that is not there, ReportError for options that do
+    not fit the study, OSError where `out` cannot be written.
+    """
+    # Imported late: with --help or a mistyped study nobody waits for torch and scikit-learn.
+    from analysis.report import page
+    from analysis.tracker import results
+
+    options = options or Options()
+    tracker = Tracker(tracking_uri)
+    found = [results.collect(name, tracker) for name in dict.fromkeys(studies)]
+    for each in found:
+        log.info("%s: %s runs", each.name, f"{len(each.trials):,}")
+    chapters = _chapters(found, options)
+    out.mkdir(parents=True, exist_ok=True)
+    for each, prefix in zip(found, _prefixes(found), strict=True):
+        write_trials(each, out / f"{prefix}trials.csv")
+    whole = page.Page(_title(found), chapters, _made(), _footnotes(tracker))
+    page.write_files(whole, out)
+    path = out / "index.html"
+    path.write_text(page.render(whole), encoding="utf-8")
+    return path
+
+
+def _chapters(found: list[StudyResults], options: Options) -> tuple[Chapter, ...]:
+    """The comparison of several studies first, then one chapter each."""
+    from analysis.report.page import Chapter
+    from analysis.report.sections import groups
+
+    chapters = [
+        Chapter(each.title, subtitle(each), sections(each, options), prefix)
+        for each, prefix in zip(found, _prefixes(found), strict=True)
+    ]
+    if len(found) == 1:
+        return tuple(chapters)
+    whole = [(each.name, each) for each in found]
+    section = groups.section(whole, "Studies side by side", "study")
+    return Chapter("Comparison", "", (section,), "all-"), *chapters
+
+
+def _prefixes(found: Sequence[StudyResults]) -> list[str]:
+    from analysis.report.page import slug
+
+    if len(found) == 1:
+        return [""]
+    return [f"{number}-{slug(each.name)}-" for number, each in enumerate(found, start=1)]
+
+
+def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
+    """Everything there is to say about one study, in the order in which it is asked."""
+    from analysis.report.sections import (
+        comparison,
+        confirmed,
+        failures,
+        generation,
+        images,
+        latents,
+        overview,
+        provenance,
+        search,
+    )
+
+    entries = comparison.entries_of(results)
+    models = images.load_models(results)
+    found = [
+        overview.section(results, comparison.headline(results, entries)),
+        comparison.section(results, entries),
+        confirmed.section(results),
+        images.denoising(results, models),
+        _groups(results, options.group_by),
+        overview.spent_section(results),
+        search.learning_curves(results),
+        search.parameters(results),
+        search.pareto(results),
+        latents.section(results, models, options.embeddings),
+        generation.section(results, models.winner),
+        failures.section(results),
+        provenance.section(results),
+    ]
+    return tuple(section for section in found if section is not None and section.blocks)
+
+
+def _groups(results: StudyResults, by: str | None) -> Section | None:
+    from analysis.report.sections import groups
+
+    if by is None:
+        return None
+    try:
+        found = groups.split(results, by)
+    except groups.GroupError as error:
+        raise ReportError(str(error)) from error
+    return groups.section(found, f"Grouped by {by}", by)
+
+
+def write_trials(results: StudyResults, path: Path) -> None:
+    """All runs with all settings and latest metrics, search trials best first."""
+    ranked = results.ranked.index
+    order = ranked.append(results.trials.index.difference(ranked, sort=False))
+    results.trials.loc[order].to_csv(path, index=False)
+
+
+def subtitle(results: StudyResults) -> str:
+    """The study's name where the title is another, and when it ran."""
+    start = results.trials["started"].min()
+    parts = [f"study {results.name}"] if results.title != results.name else []
+    if start == start:  # not NaT
+        parts.append(f"begun {start:%d %B %Y}")
+    return ", ".join(parts)
+
+
+def _title(results: Sequence[StudyResults]) -> str:
+    return results[0].title if len(results) == 1 else f"{len(results)} studies compared"
+
+
+def _made() -> str:
+    return f"Report of {datetime.now(UTC):%d %B %Y, %H:%M} UTC"
+
+
+def _footnotes(tracker: Tracker) -> tuple[str, ...]:
+    return (
+        f"Made from the tracker {tracker.uri} alone. Tables and figures lie beside this page as "
+        "CSV, Markdown, LaTeX, PNG, SVG and PDF; the page itself needs nothing but itself.",
+        "Reconstruction scores use the latent mean. PSNR and SSIM are computed per image, data "
+        "range 1, then averaged; SSIM has an 11×11 gaussian window, σ 1.5, valid region. Losses "
+        "are nats per image, summed over pixels and latent dimensions.",
+    )
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    study: Annotated[
+        list[str] | None,
+        typer.Option(help="A study's name; again for several.", rich_help_panel="What to show"),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare trials by a parameter, such as model or latent_dim.",
+            rich_help_panel="What to show",
+        ),
+    ] = None,
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Picture of the codes: {', '.join(EMBEDDINGS)}; again for several. "
+            "umap takes a minute or two.",
+            rich_help_panel="What to show",
+        ),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="MLflow's address; default: MLFLOW_TRACKING_URI, else runs/mlflow.db.",
+            rich_help_panel="Where from, where to",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for index.html, tables and figures.",
+            rich_help_panel="Where from, where to",
+        ),
+    ] = Path("report"),
+    attach: Annotated[
+        bool,
+        typer.Option(
+            "--attach",
+            help="Also store the page with the study in MLflow.",
+            rich_help_panel="Where from, where to",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Help"),
+    ] = False,
+) -> None:
+    """A page, tables and figures on one study or several, from the MLflow tracker alone."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _quiet_libraries()
+    try:
+        options = Options(_embeddings(embedding or ["pca"]), group_by)
+        studies = study or _only_study(tracking_uri)
+        path = build(studies, out, tracking_uri=tracking_uri, options=options)
+        if attach:
+            attach_page(studies, path, tracking_uri=tracking_uri)
+    except (TrackerError, ReportError, OSError) as error:
+        if debug:
+            raise
+        typer.echo(f"error: {one_line(error)}", err=True)
+        raise typer.Exit(2) from error
+    except Exception as error:
+        if debug:
+            raise
+        name = type(error).__name__
+        typer.echo(f"error: {name}: {one_line(error)} (--debug shows where)", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"report: {path}")
+
+
+def attach_page(studies: Sequence[str], path: Path, *, tracking_uri: str | None = None) -> None:
+    """Store the page as `report/index.html` of each study's parent run, if it has one."""
+    from analysis.tracker import runs
+
+    tracker = Tracker(tracking_uri)
+    for name in studies:
+        parents = [record for record in tracker.records(name) if runs.is_study(record)]
+        for parent in parents[-1:]:
+            tracker.attach(parent.run_id, path, "report")
+
+
+def _embeddings(given: Sequence[str]) -> tuple[EmbeddingMethod, ...]:
+    if unknown := [name for name in given if name not in EMBEDDINGS]:
+        raise ReportError(f"--embedding {unknown[0]!r} is unknown: {', '.join(EMBEDDINGS)}")
+    return tuple(dict.fromkeys(given))  # type: ignore[arg-type]
+
+
+def _only_study(tracking_uri: str | None) -> list[str]:
+    """The tracker's study, if it holds just one."""
+    tracker = Tracker(tracking_uri)
+    known = tracker.studies()
+    if len(known) == 1:
+        return known
+    listed = f"there are: {', '.join(map(repr, known))}" if known else "it holds none"
+    raise ReportError(f"name a study of {tracker.uri} with --study; {listed}")
+
+
+def _quiet_libraries() -> None:
+    """Warnings of MLflow's and Alembic's own concern are not this command's output."""
+    for name in ("mlflow", "alembic", "matplotlib", "fontTools"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

@@ -1,0 +1,245 @@
+"""The winner against the reference, the baselines and the printed figures, each on its split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.report.page import Block, Section, TableBlock
+from analysis.report.sections import confirmed
+from analysis.statistics.quantities import Quantity, quantity, sign
+from analysis.tables.table import Column, Table
+from analysis.tracker.results import SPLITS, Examples, StudyResults
+from analysis.tracker.runs import METRIC, PARAM
+
+BEST = 5  # trials shown as the best
+LISTED = 100  # trials in the long table; all are in trials.csv
+SCORES = ("mse", "psnr", "ssim", "neg_elbo", "probe", "frechet")
+DO_NOTHING = "do nothing"
+
+# The figures that the reference system's own report prints, for its data set and noise.
+PRINTED = {"mse": 0.018064, "psnr": 17.962, "ssim": 0.5950}
+PRINTED_FOR = {"dataset": "fashion-mnist", "eval_noise_kind": "gaussian", "eval_noise_factor": 0.45}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row: whose scores, on which split; `low` and `high` hold intervals where there are any."""
+
+    name: str
+    group: str
+    split: str
+    scores: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+
+    @classmethod
+    def plain(cls, name: str, group: str, split: str, scores: dict[str, float]) -> Entry:
+        """A row without intervals."""
+        return cls(name, group, split, scores, {}, {})
+
+
+def section(results: StudyResults, entries: list[Entry]) -> Section:
+    """The comparison table and the list of the best trials."""
+    blocks: list[Block] = []
+    if entries:
+        blocks.append(TableBlock(comparison_table(entries), "comparison"))
+    if len(results.ranked) > 1:
+        blocks.append(TableBlock(best_table(results), "best_trials"))
+    return Section("comparison", "Winner, reference and baselines", tuple(blocks))
+
+
+def entries_of(results: StudyResults) -> list[Entry]:
+    """All rows: confirmed configurations, best trials, reference, baselines, printed figures."""
+    found = confirmed.entries(results, SCORES, Entry)
+    chosen = results.ranked.iloc[:BEST]
+    for place, (_, trial) in enumerate(chosen.iterrows()):
+        group = "winner" if place == 0 else "best"
+        found.append(_trial(trial, f"{place + 1}. trial {trial['trial']}", group))
+    if results.reference is not None:
+        name = f"reference (trial {results.reference['trial']})"
+        found.append(_trial(results.reference, name, "reference"))
+    found += baselines(results)
+    if printed_applies(results):
+        found.append(
+            Entry.plain("reference system R2 as printed", "printed", "test", dict(PRINTED))
+        )
+    return [entry for entry in found if entry.scores]
+
+
+def _trial(trial: pd.Series[Any], name: str, group: str) -> Entry:
+    scores = {
+        each: float(trial[f"{METRIC}val/{each}"])
+        for each in SCORES
+        if pd.notna(trial.get(f"{METRIC}val/{each}"))
+    }
+    return Entry.plain(name, group, "val", scores)
+
+
+def baselines(results: StudyResults) -> list[Entry]:
+    """From baselines.json; doing nothing is measured on the examples where that file lacks it."""
+    found = []
+    for row in results.baselines:
+        scores = {name: float(row[name]) for name in SCORES if _is_number(row.get(name))}
+        name = str(row.get("name", "baseline"))
+        if row.get("components"):
+            name += f", {row['components']} components"
+        found.append(Entry.plain(name, "baseline", str(row.get("split", "val")), scores))
+    if results.examples is not None and not any(e.name == DO_NOTHING for e in found):
+        found.insert(0, do_nothing(results.examples))
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
+
+
+def do_nothing(examples: Examples) -> Entry:
+    """The noisy images themselves, scored against the clean ones."""
+    count = len(examples.images)
+    return Entry.plain(
+        f"{DO_NOTHING} (noisy; first {count} images)",
+        "baseline",
+        examples.split,
+        image_scores(examples.noisy, examples.images),
+    )
+
+
+def image_scores(images: Any, clean: Any) -> dict[str, float]:
+    """Mean MSE, PSNR (dB) and SSIM of uint8 or [0, 1] images `(N, C, H, W)`."""
+    import torch
+
+    from vae_trainables import metrics
+
+    first, second = (
+        torch.from_numpy(np.asarray(each, np.float32) / (255 if each.dtype == np.uint8 else 1))
+        for each in (images, clean)
+    )
+    measures = {"mse": metrics.mse, "psnr": metrics.psnr, "ssim": metrics.ssim}
+    return {name: float(measure(first, second).mean()) for name, measure in measures.items()}
+
+
+def printed_applies(results: StudyResults) -> bool:
+    """Whether the study was judged on the data and noise that the printed figures are for."""
+    fixed = dict(results.info.get("reference", {}))
+    if not fixed and results.reference is not None:
+        fixed = {name: results.reference.get(PARAM + name) for name in PRINTED_FOR}
+    return all(fixed.get(name) == value for name, value in PRINTED_FOR.items())
+
+
+def comparison_table(entries: list[Entry]) -> Table:
+    """Every row with every score that any row has."""
+    present = [name for name in SCORES if any(name in entry.scores for entry in entries)]
+    spread = [name for name in present if any(name in entry.low for entry in entries)]
+    rows = []
+    for entry in entries:
+        row: dict[str, Any] = {"name": entry.name, "split": SPLITS.get(entry.split, entry.split)}
+        for name in present:
+            row[name] = entry.scores.get(name)
+            row[f"{name}_low"], row[f"{name}_high"] = entry.low.get(name), entry.high.get(name)
+        rows.append(row)
+    columns = [Column("name", "what"), Column("split", "split")]
+    for name in present:
+        limits = {"low": f"{name}_low", "high": f"{name}_high"} if name in spread else {}
+        columns.append(Column.of(quantity(name), name, **limits))
+    note = (
+        "Scores of single trials are on validation images and chosen as the best of many, so they "
+        "flatter; rows on different splits see different images. Bold: best of the column."
+    )
+    if spread:
+        note += " In brackets: 95 % intervals over fresh seeds."
+    return Table(tuple(columns), pd.DataFrame(rows), "Comparison", note)
+
+
+def best_table(results: StudyResults, limit: int = LISTED) -> Table:
+    """The best finished trials with their searched parameters."""
+    chosen = results.ranked.iloc[:limit]
+    metrics = [each.metric for each in results.objectives]
+    metrics += [name for name in ("val/psnr", "val/ssim", "val/neg_elbo") if name not in metrics]
+    data: dict[str, Any] = {
+        "place": range(1, len(chosen) + 1),
+        "trial": chosen["trial"].tolist(),
+    }
+    columns = [Column("place", "place", spec="d"), Column("trial", "trial")]
+    for metric in metrics:
+        if METRIC + metric in chosen and chosen[METRIC + metric].notna().any():
+            data[metric] = chosen[METRIC + metric].tolist()
+            columns.append(Column.of(quantity(metric), metric))
+    for name in results.varied:
+        values = chosen[PARAM + name]
+        numeric = pd.api.types.is_numeric_dtype(values) and values.dtype != bool
+        data[PARAM + name] = values.tolist()
+        columns.append(Column(PARAM + name, name, spec=".4g" if numeric else None))
+    frame = pd.DataFrame(data)
+    shown = (
+        f"{len(chosen)} of {len(results.ranked)}" if len(chosen) < len(results.ranked) else "all"
+    )
+    note = f"Shown: {shown} finished trials. Every trial with every setting is in trials.csv."
+    return Table((columns[1], columns[0], *columns[2:]), frame, "Best trials", note)
+
+
+def headline(results: StudyResults, entries: list[Entry]) -> tuple[str, ...]:
+    """What the comparison says, in sentences; the confirmation's own where there is one."""
+    if results.winner is None:
+        return ()
+    sentences = list(confirmed.sentences(results)[:2]) or [_unconfirmed(results)]
+    judged = next((e for e in entries if e.group == "confirmed winner"), None)
+    judged = judged or next((e for e in entries if e.group == "winner"), None)
+    rivals = [e for e in entries if e.group == "baseline"]
+    if judged is not None:
+        sentences += baseline_sentences(judged, rivals, results.objective.metric)
+    return tuple(sentences)
+
+
+def _unconfirmed(results: StudyResults) -> str:
+    winner, reference = results.winner, results.reference
+    assert winner is not None
+    known = quantity(results.objective.metric)
+    column = results.objective.column
+    text = f"The search's best is trial {winner['trial']} with {_said(known, winner[column])}"
+    same = reference is not None and reference["trial"] == winner["trial"]
+    if reference is None or same or pd.isna(reference.get(column)):
+        return text + ". It is not confirmed on fresh seeds, so part of this is luck."
+    fine = known.difference()
+    gap = sign(results.objective.direction) * (winner[column] - reference[column])
+    side = "better" if gap > 0 else "worse"
+    return (
+        f"{text}, {fine.with_unit(abs(gap))} {side} than the reference on the search's own seed. "
+        "It is not confirmed on fresh seeds, so part of this is luck."
+    )
+
+
+def _said(known: Quantity, value: float) -> str:
+    return f"{known.label} {known.with_unit(value)}"
+
+
+def baseline_sentences(judged: Entry, rivals: list[Entry], metric: str) -> list[str]:
+    """Which baselines the winner beats, by the objective if baselines have it, else by PSNR."""
+    name = metric.rpartition("/")[2]
+    if not any(name in rival.scores for rival in rivals):
+        name = "psnr"
+    known = quantity(name)
+    if name not in judged.scores or known.direction is None:
+        return []
+    same = [e for e in rivals if name in e.scores and e.split == judged.split]
+    chosen = same or [e for e in rivals if name in e.scores]
+    better = sign(known.direction)
+    mine = judged.scores[name]
+    beaten = [e.name for e in chosen if better * (mine - e.scores[name]) > 0]
+    ahead = [e for e in chosen if better * (mine - e.scores[name]) <= 0]
+    if not chosen:
+        return []
+    where = f" (winner on {SPLITS[judged.split]}, baselines on other images)" if not same else ""
+    found = f"By {known.label}{where} it beats " + (_listed(beaten) if beaten else "no baseline")
+    if ahead:
+        found += "; it does not beat " + _listed(
+            [f"{each.name} ({known.with_unit(each.scores[name])})" for each in ahead]
+        )
+    return [found + "."]
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,218 @@
+"""What retraining on fresh seeds has shown: tables, sentences, robustness."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures import confirmations, robustness
+from analysis.report.page import Block, Plots, Prose, Section, TableBlock
+from analysis.report.verdicts import verdict
+from analysis.statistics.confirmation import Confirmation, confirm
+from analysis.statistics.intervals import mean_interval
+from analysis.statistics.quantities import quantity
+from analysis.tables import findings as finding_tables
+from analysis.tracker.client import TrackerError, one_line
+from analysis.tracker.results import CONFIRM, StudyResults
+from analysis.tracker.runs import METRIC, PARAM
+from studies.tracker import names
+
+E = TypeVar("E")
+
+REFERENCE = "reference"
+ROBUSTNESS_METRIC = "psnr"
+ROBUSTNESS_COLUMNS = ("kind", "factor", ROBUSTNESS_METRIC)
+
+
+@dataclass(frozen=True, eq=False)
+class Confirmations:
+    """The confirmation runs; `runs` has a column `configuration`, keyed by the search trial."""
+
+    runs: pd.DataFrame
+    labels: dict[str, str]
+    search_scores: dict[str, float]
+
+    def marked(self, configuration: str) -> str:
+        """The configuration's label, the reference marked as such."""
+        mark = " (reference)" if configuration == REFERENCE else ""
+        return self.labels.get(configuration, configuration) + mark
+
+
+def collect(results: StudyResults) -> Confirmations | None:
+    """Finished confirmation runs by the search trial whose configuration they repeat."""
+    runs = results.trials[results.trials["phase"] == CONFIRM].copy()
+    if runs.empty:
+        return None
+    origin = runs["like"].where(runs["like"] != "", runs["config"])
+    runs["configuration"] = origin.where(~runs["reference"], REFERENCE)
+    runs = runs.drop_duplicates(["configuration", "seed"], keep="last")
+    keys = [key for key in runs["configuration"].unique() if key != REFERENCE]
+    labels = {key: f"trial {key}" for key in keys}
+    if results.reference is not None:
+        labels[REFERENCE] = f"trial {results.reference['trial']}"
+    return Confirmations(runs, labels, _search_scores(results, keys))
+
+
+def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:
+    """The objective in the search of each configuration, the reference included."""
+    column = results.objective.column
+    if column not in results.search:
+        return {}
+    known = results.search.set_index("trial")[column].to_dict()
+    reference = results.reference
+    if reference is not None and reference["phase"] != CONFIRM:
+        known[REFERENCE] = reference[column]
+    return {key: float(known[key]) for key in [*keys, REFERENCE] if pd.notna(known.get(key))}
+
+
+def test_metric(results: StudyResults) -> str:
+    """The objective on the test split."""
+    return "test/" + results.objective.metric.rpartition("/")[2]
+
+
+def findings(results: StudyResults) -> tuple[Confirmation, Confirmations] | None:
+    """The confirmation, judged by the objective on the test split; None where there is none."""
+    found = collect(results)
+    metric = test_metric(results)
+    if found is None or METRIC + metric not in found.runs:
+        return None
+    runs = found.runs.assign(value=found.runs[METRIC + metric])
+    validation = results.objective.column if results.objective.column in runs else None
+    confirmation = confirm(
+        runs,
+        metric=metric,
+        direction=results.objective.direction,
+        reference=REFERENCE,
+        search_scores=found.search_scores,
+        validation=validation,
+    )
+    return confirmation, found
+
+
+def sentences(results: StudyResults) -> tuple[str, ...]:
+    """The verdict; empty without a confirmation."""
+    found = findings(results)
+    return () if found is None else verdict(found[0], names=_capitals(found[1].labels))
+
+
+def _capitals(labels: dict[str, str]) -> dict[str, str]:
+    return {key: label[0].upper() + label[1:] for key, label in labels.items()}
+
+
+def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]) -> list[E]:
+    """Rows for the comparison: mean over seeds on the test split, with intervals."""
+    found = findings(results)
+    if found is None:
+        return []
+    confirmation, runs = found
+    rows = []
+    for place, each in enumerate(confirmation.configurations):
+        mine = runs.runs[runs.runs["configuration"] == each.configuration]
+        spread = {
+            name: mean_interval(values.tolist())
+            for name in scores
+            if f"{METRIC}test/{name}" in mine
+            and len(values := _finite(mine[f"{METRIC}test/{name}"]))
+        }
+        rows.append(
+            make(
+                f"{runs.marked(each.configuration)}, confirmed on {each.estimate.n} seeds",
+                "confirmed winner" if place == 0 else "confirmed",
+                "test",
+                {name: interval.mean for name, interval in spread.items()},
+                {name: interval.low for name, interval in spread.items()},
+                {name: interval.high for name, interval in spread.items()},
+            )
+        )
+    return rows
+
+
+def _finite(values: pd.Series[Any]) -> pd.Series[Any]:
+    return values[np.isfinite(values.astype(float))]
+
+
+def section(results: StudyResults) -> Section | None:
+    """Forest plot, tables and robustness; None where nothing was confirmed."""
+    found = findings(results)
+    if found is None:
+        return None
+    confirmation, runs = found
+    scores = {
+        str(name): dict(
+            zip(rows["seed"].astype(int), rows[METRIC + confirmation.metric], strict=True)
+        )
+        for name, rows in runs.runs.groupby("configuration")
+    }
+    marked = {key: runs.marked(key) for key in runs.labels}
+    forest = confirmations.info(confirmation, scores, marked, runs.search_scores)
+    blocks: list[Block] = [
+        *(Prose(text) for text in verdict(confirmation, names=_capitals(runs.labels))),
+        Plots((confirmations.plot(forest),), wide=True),
+        TableBlock(finding_tables.confirmation_table(confirmation, names=runs.labels), "confirmed"),
+    ]
+    if confirmation.comparisons:
+        table = finding_tables.comparison_table(confirmation, names=runs.labels)
+        blocks.append(TableBlock(table, "against_reference"))
+    if opened := _test_opened(runs.runs):
+        blocks.append(Prose(opened))
+    blocks += _robustness(results, runs)
+    return Section("confirmed", "Confirmed on unseen data", tuple(blocks))
+
+
+def _test_opened(runs: pd.DataFrame) -> str:
+    times = runs["test_opened"].dropna()
+    if times.empty:
+        return ""
+    return (
+        f"The test split was opened by the confirmation alone, from {times.min():%Y-%m-%d %H:%M} "
+        f"to {times.max():%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
+    rows, notes = robustness_rows(results, found)
+    blocks: list[Block] = [Prose(note, "notice") for note in notes]
+    if rows.empty:
+        return blocks
+    keys = [REFERENCE, *(each for each in found.labels if each != REFERENCE)]
+    order = [found.marked(key) for key in keys]
+    judged = found.runs.get(PARAM + "eval_noise_factor")
+    at = None if judged is None else float(judged.iloc[0])
+    plots = [
+        robustness.plot(
+            robustness.info(
+                rows, kind, ROBUSTNESS_METRIC, order=order,
+                reference=found.marked(REFERENCE), judged_at=at,
+            )
+        )
+        for kind in rows["kind"].unique()
+    ]  # fmt: skip
+    text = (
+        f"{quantity('test/' + ROBUSTNESS_METRIC).header} of the confirmed models over noise that "
+        "they did not train on: mean over seeds with its 95 % interval at each factor."
+    )
+    return [*blocks, Prose(text), Plots(tuple(plots))]
+
+
+def robustness_rows(results: StudyResults, found: Confirmations) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of every confirmation run's robustness.json, with configuration label and seed.
+
+    Beside them notes on files that cannot be used; a run without the file is passed over.
+    """
+    rows: list[dict[str, Any]] = []
+    notes = []
+    for run in found.runs.to_dict("records"):
+        try:
+            path = results.tracker.artifact(run["run_id"], names.ROBUSTNESS_FILE)
+            grid = [] if path is None else json.loads(path.read_text("utf-8"))
+            own = {"configuration": found.marked(run["configuration"]), "seed": run["seed"]}
+            rows += [own | {name: row[name] for name in ROBUSTNESS_COLUMNS} for row in grid]
+        except (TrackerError, ValueError, KeyError, TypeError) as error:
+            notes.append(f"robustness.json of {run['trial']} cannot be used: {one_line(error)}")
+    columns = ["configuration", "seed", *ROBUSTNESS_COLUMNS]
+    return pd.DataFrame(rows, columns=columns), notes

@@ -1,0 +1,135 @@
+"""Several studies, or groups of one study, side by side: a table and small multiples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import curves, groups
+from analysis.figures.base import Plot
+from analysis.report.page import Block, Plots, Prose, Section, TableBlock
+from analysis.report.sections.overview import compute_hours, total_epochs
+from analysis.statistics.quantities import quantity
+from analysis.statistics.search_space import label
+from analysis.tables.table import Column, Table
+from analysis.tracker import runs
+from analysis.tracker.results import StudyResults
+from analysis.tracker.runs import METRIC, PARAM
+
+MOST = 12  # groups; more are no comparison but a list
+CURVES = 60  # of each group
+SCORES = ("val/mse", "val/psnr", "val/ssim", "val/neg_elbo", "val/probe")
+ALIASES = {"model": "kind"}
+
+Groups = list[tuple[str, StudyResults]]
+
+
+class GroupError(ValueError):
+    """A --group-by that the study cannot be grouped by."""
+
+
+def split(results: StudyResults, by: str) -> Groups:
+    """The study's search trials by the values of a parameter or column, the largest group first.
+
+    Raises GroupError for a name that no trial has.
+    """
+    name = ALIASES.get(by, by)
+    column = PARAM + name if PARAM + name in results.trials else name
+    if column not in results.trials:
+        known = results.parameters
+        raise GroupError(
+            f"--group-by {by!r}: no trial of {results.name!r} has such a parameter; "
+            f"there are: {', '.join(known) or 'none'}"
+        )
+    values = results.search[column].map(label)
+    chosen = values.value_counts().index[:MOST]
+    return [
+        (
+            value if _is_word(value) else f"{name} {value}",
+            replace(results, trials=results.search[values == value]),
+        )
+        for value in sorted(chosen)
+    ]
+
+
+def _is_word(value: str) -> bool:
+    """Whether a value says by itself what it is; 16 does not."""
+    return value[:1].isalpha() and value not in ("true", "false", "null")
+
+
+def section(found: Groups, title: str, what: str) -> Section:
+    """Table and small multiples of groups; `what` names a group, such as 'study'."""
+    blocks: list[Block] = [TableBlock(table(found, what), "groups")]
+    metrics = {results.objective.metric for _, results in found}
+    if len(metrics) > 1:
+        listed = ", ".join(sorted(quantity(metric).label for metric in metrics))
+        blocks.append(
+            Prose(f"They optimise different quantities ({listed}), so no plot compares them.")
+        )
+        return Section("groups", title, tuple(blocks))
+    if any(not results.ranked.empty for _, results in found):
+        blocks.append(Plots((groups.plot(groups.info(found)),), wide=True))
+    if plots := _small_multiples(found):
+        blocks.append(Prose("Learning curves of each, on the same scale."))
+        blocks.append(Plots(tuple(plots), legend=curves.legend()))
+    return Section("groups", title, tuple(blocks))
+
+
+def table(found: Groups, what: str) -> Table:
+    """What each group spent and the scores of its best trial."""
+    rows = [_row(name, results) for name, results in found]
+    frame = pd.DataFrame(rows)
+    columns = [
+        Column("name", what),
+        Column("trials", "trials", spec="d"),
+        Column("finished", "finished", spec="d"),
+        Column("epochs", "epochs", spec="d"),
+        Column("hours", "training", "h", spec=".2f"),
+        Column("best", "best trial"),
+    ]
+    columns += [Column.of(quantity(name), name) for name in SCORES if frame[name].notna().any()]
+    note = (
+        "Scores are of the best trial by the group's own objective, on validation images, not "
+        "confirmed. A group with more trials had more luck to draw from."
+    )
+    return Table(tuple(columns), frame, "Groups", note)
+
+
+def _row(name: str, results: StudyResults) -> dict[str, Any]:
+    winner = results.winner
+    row: dict[str, Any] = {
+        "name": name,
+        "trials": len(results.search),
+        "finished": results.count("finished"),
+        "epochs": total_epochs(results.search),
+        "hours": compute_hours(results.search)[0],
+        "best": None if winner is None else winner["trial"],
+    }
+    return row | {each: None if winner is None else winner.get(METRIC + each) for each in SCORES}
+
+
+def _small_multiples(found: Groups) -> list[Plot]:
+    """One panel per group with the same limits."""
+    metric = found[0][1].objective.metric
+    panels: list[tuple[str, curves.Curves]] = []
+    for name, results in found:
+        chosen = curves.choose(results, CURVES)
+        history = runs.histories(chosen["run_id"], [metric], tracker=results.tracker)
+        panels.append((name, curves.info(results, chosen, history, metric)))
+    panels = [(name, each) for name, each in panels if each.curves]
+    limits = _common([each for _, each in panels])
+    return [
+        replace(curves.plot(each, limits), name=f"group_{number}_curves", title=name)
+        for number, (name, each) in enumerate(panels, start=1)
+    ]
+
+
+def _common(panels: Sequence[curves.Curves]) -> tuple[float, float] | None:
+    """Limits that all panels fit into."""
+    known = [found for each in panels if (found := curves.visible_range(each))]
+    if not known:
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)

@@ -1,0 +1,194 @@
+"""What was searched and spent, and what came of it, in a few numbers and sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.report.page import Block, Facts, KeyNumber, KeyNumbers, Prose, Section, TableBlock
+from analysis.statistics.quantities import MISSING, format_number, quantity, sign
+from analysis.statistics.search_space import Dimension, label
+from analysis.tables.table import Column, Table
+from analysis.tracker.results import StudyResults
+from analysis.tracker.runs import FAILED, METRIC, PARAM
+
+SCORES = ("val/psnr", "val/ssim")
+
+
+def section(results: StudyResults, headline: tuple[str, ...]) -> Section:
+    """The top of a chapter; `headline` are sentences from the comparison."""
+    blocks: list[Block] = [KeyNumbers(tuple(key_numbers(results)))]
+    blocks += [Prose(text, "lead") for text in headline]
+    blocks += [Prose(text, "notice") for text in warnings(results)]
+    return Section("overview", "", tuple(blocks))
+
+
+def key_numbers(results: StudyResults) -> list[KeyNumber]:
+    """The winner's scores, then what was spent."""
+    found = _winner_numbers(results)
+    counts = f"{results.count('finished')} finished, {results.count('pruned')} pruned"
+    if failed := results.count(*FAILED):
+        counts += f", {failed} failed"
+    if running := results.count("running"):
+        counts += f", {running} running"
+    found.append(KeyNumber("trials", f"{len(results.search):,}", counts))
+    found.append(KeyNumber("epochs", f"{total_epochs(results.search):,}", _saved(results)))
+    hours, what = compute_hours(results.trials)
+    if hours:
+        found.append(KeyNumber(what, _hours(hours), "training alone, from the last epoch's time"))
+    return found
+
+
+def _winner_numbers(results: StudyResults) -> list[KeyNumber]:
+    winner = results.winner
+    if winner is None:
+        return [KeyNumber("best trial", "none yet", "no trial has finished")]
+    columns = dict.fromkeys([results.objective.column, *(METRIC + name for name in SCORES)])
+    found = []
+    for column in columns:
+        if column in winner and pd.notna(winner[column]):
+            known = quantity(column.removeprefix(METRIC))
+            value = known.with_unit(winner[column])
+            found.append(KeyNumber(f"best {known.label}", value, _against(results, column)))
+    return found
+
+
+def _against(results: StudyResults, column: str) -> str:
+    """Whose score it is, and how far from the reference's."""
+    winner, reference = results.winner, results.reference
+    known = quantity(column.removeprefix(METRIC))
+    assert winner is not None
+    if reference is None or known.direction is None or pd.isna(reference.get(column)):
+        return f"trial {winner['trial']}"
+    if reference["trial"] == winner["trial"]:
+        return f"trial {winner['trial']}, the reference itself"
+    gap = sign(known.direction) * (winner[column] - reference[column])
+    size = known.with_unit(abs(gap))
+    return f"trial {winner['trial']}, {size} {'better' if gap >= 0 else 'worse'} than the reference"
+
+
+def total_epochs(trials: pd.DataFrame) -> int:
+    """Epochs that were trained."""
+    return int(trials["epochs"].fillna(0).sum())
+
+
+def _saved(results: StudyResults) -> str:
+    """What pruning spared, in words; nothing where it spared nothing."""
+    pruned = results.search[results.search["status"] == "pruned"]
+    column = PARAM + "epochs"
+    if pruned.empty or column not in pruned:
+        return ""
+    spared = pd.to_numeric(pruned[column], errors="coerce").sub(pruned["epochs"].astype(float))
+    return f"{int(spared.clip(lower=0).sum()):,} spared by pruning"
+
+
+def compute_hours(trials: pd.DataFrame) -> tuple[float, str]:
+    """Hours of training and of what; each trial's epochs times the seconds of its last one."""
+    column = METRIC + "time/epoch_s"
+    if column not in trials:
+        return 0.0, "CPU-hours"
+    seconds = trials[column] * trials["epochs"].astype(float)
+    if (trials["device"] == "cuda").any():
+        return float(seconds.sum()) / 3600, "trial-hours on the GPU"
+    threads = pd.to_numeric(trials.get(PARAM + "threads", pd.Series(1, trials.index)))
+    return float((seconds * threads).sum()) / 3600, "CPU-hours"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"
+
+
+def warnings(results: StudyResults) -> list[str]:
+    """What a reader must know before believing anything."""
+    found = list(results.notes)
+    if running := results.count("running"):
+        found.append(
+            f"The study is not over: {running} trials are running. All of this may change."
+        )
+    if results.winner is None:
+        found.append("No trial has finished, so there is no winner and nothing to compare.")
+    if results.foreign_runs:
+        found.append(
+            f"{results.foreign_runs} runs in this experiment are no trials of this study; they are "
+            "left out."
+        )
+    return found
+
+
+def spent_section(results: StudyResults) -> Section:
+    """Search space and budget in full."""
+    blocks: list[Block] = [Facts(tuple(spent(results)))]
+    if table := space_table(results):
+        blocks.append(TableBlock(table, "search_space"))
+    return Section("searched", "What was searched and spent", tuple(blocks))
+
+
+def spent(results: StudyResults) -> list[tuple[str, str]]:
+    """Names and values."""
+    trials = results.trials
+    settings: dict[str, Any] = dict(results.info.get("settings", {}))
+    goals = ", ".join(f"{o.direction} {quantity(o.metric).header}" for o in results.objectives)
+    status = results.search["status"].value_counts()
+    found = [
+        ("objective", goals),
+        ("trials", ", ".join(f"{n:,} {str(name).replace('_', ' ')}" for name, n in status.items())),
+        ("epochs trained", f"{total_epochs(trials):,} in all"),
+    ]
+    extra = len(trials) - len(results.search)
+    if extra:
+        found.append(("confirmation", f"{extra} further runs on fresh seeds"))
+    shown = ("sampler", "scheduler", "seeds", "dataset")
+    found += [(name, str(settings[name])) for name in shown if settings.get(name) is not None]
+    return found + _times(trials)
+
+
+def _times(trials: pd.DataFrame) -> list[tuple[str, str]]:
+    start, end = trials["started"].min(), trials["ended"].max()
+    if pd.isna(start):
+        return []
+    found = [("first trial began", f"{start:%Y-%m-%d %H:%M} UTC")]
+    if not pd.isna(end):
+        found.append(("last trial ended", f"{end:%Y-%m-%d %H:%M} UTC"))
+        found.append(("from first to last", str((end - start).round("s")).replace("0 days ", "")))
+    hours, what = compute_hours(trials)
+    return [*found, (what, format_number(hours, ".2f"))] if hours else found
+
+
+def space_table(results: StudyResults) -> Table | None:
+    """Each searched parameter: its range, and what the winner and the reference have."""
+    if not results.varied:
+        return None
+    known = {each.name: each for each in results.space}
+    rows = [
+        {
+            "parameter": name,
+            "range": range_text(known[name]) if name in known else "varies",
+            "winner": _value(results.winner, name),
+            "reference": _value(results.reference, name),
+        }
+        for name in results.varied
+    ]
+    columns = (
+        Column("parameter", "parameter"),
+        Column("range", "searched"),
+        Column("winner", "winner"),
+        Column("reference", "reference"),
+    )
+    return Table(columns, pd.DataFrame(rows), "Search space")
+
+
+def range_text(dimension: Dimension) -> str:
+    """A distribution in words."""
+    distribution = dimension.distribution
+    if hasattr(distribution, "choices"):
+        return " · ".join(str(each) for each in distribution.choices)
+    scale = ", log scale" if dimension.log else ""
+    return f"{distribution.low:g} to {distribution.high:g}{scale}"
+
+
+def _value(trial: pd.Series[Any] | None, name: str) -> str:
+    if trial is None or PARAM + name not in trial:
+        return MISSING
+    value = trial[PARAM + name]
+    return f"{value:.4g}" if isinstance(value, float) else label(value)

@@ -1,0 +1,1 @@
+"""Pure functions from numbers to numbers: intervals, tests, importance. No tracker, no figure."""

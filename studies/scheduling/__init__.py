@@ -1,0 +1,1 @@
+"""Where trials are decided: which is next, which ends early, what is recorded of each."""

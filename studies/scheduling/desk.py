@@ -1,0 +1,316 @@
+"""The desk: all that the driver decides and records about trials, whoever trains them.
+
+It hands out assignments, takes records, says who ends early, and keeps ledger and tracker in step.
+Order matters for a driver that may die at any line: the ledger knows of a trial before the tracker
+does, and the tracker has heard all of a trial before the ledger calls it ended. Ends are made to
+survive a power failure; plans, starts and epochs' reports that one takes away are made again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studies.definition import Objective
+from studies.errors import StudyStopped
+from studies.ledger.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
+from studies.scheduling.pruning import SuccessiveHalving
+from studies.tracker import names
+from studies.tracker.tracker import Tracker, now_ms
+from vae_trainables import checkpoint
+from vae_trainables.training import session
+from vae_trainables.training.session import Record
+
+
+@dataclass
+class Limits:
+    """When the whole study stops. `deadline` is of the monotonic clock, seconds."""
+
+    failures_in_a_row: int = 5
+    worker_retries: int = 2
+    time_budget_s: float = math.inf
+    deadline: float = math.inf
+    starvation_s: float = 600.0
+
+
+@dataclass
+class Tally:
+    """What happened since the desk was opened."""
+
+    failures_in_a_row: int = 0
+    lost_workers: Counter[str] = field(default_factory=Counter)
+
+
+class Desk:
+    """One phase of one study.
+
+    source: plans the next trial, or returns None when nothing is left to plan.
+    objectives: the metrics that become a finished trial's values.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        tracker: Tracker,
+        *,
+        folder: Path,
+        source: Callable[[], LedgerTrial | None],
+        objectives: list[Objective],
+        prune_on: Objective,
+        pruner: SuccessiveHalving | None,
+        limits: Limits,
+        tags: dict[str, str],
+        backlog: list[LedgerTrial],
+        watch: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.ledger, self.tracker, self.folder = ledger, tracker, folder
+        self.objectives, self.prune_on, self.pruner = objectives, prune_on, pruner
+        self.limits, self.study_tags = limits, tags
+        self.source, self.backlog, self.watch, self.say = source, backlog, watch, say
+        self.under_way: set[str] = set()  # handed out and not ended
+        self.tally = Tally()
+        self.stop_reason = ""
+        self._batched = False
+        self._over: list[Path] = []
+        self._last_sign = time.monotonic()
+        if pruner is not None:
+            for trial in ledger.trials.values():
+                if trial.extra_seed or trial.phase != "search":
+                    continue
+                pruner.restore(trial.key, trial.reports)
+
+    def next(self) -> LedgerTrial | None:
+        """The trial to train next: first what was left unfinished, then new ones.
+
+        None: nothing now; and nothing more at all, unless a trial `under_way` brings more.
+        """
+        trial = self.backlog.pop(0) if self.backlog else self.source()
+        if trial is not None:
+            self.under_way.add(trial.key)
+        return trial
+
+    def started(self, trial: LedgerTrial) -> None:
+        """A worker begins the trial, or begins it again."""
+        self._last_sign = time.monotonic()
+        self.ledger.start(trial)
+        self._announce(trial)
+
+    def _announce(self, trial: LedgerTrial) -> None:
+        """The tracker opens the trial's run."""
+        tags = self.study_tags | {
+            names.PHASE: trial.phase,
+            names.SEED: trial.config.seed,
+            names.CONFIG: trial.group,
+            names.REFERENCE: str(trial.reference).lower(),
+            names.ATTEMPT: trial.attempt,
+            names.LIKE: trial.like,
+        }
+        self.tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+
+    def report(self, trial: LedgerTrial, record: Record) -> bool:
+        """Take a record; True if the trial ends here, by itself or by the pruner."""
+        if trial.status in ENDED:
+            return True
+        self._last_sign = time.monotonic()
+        self._note(trial, record)
+        if record.outcome == "unsaved":
+            raise StudyStopped(
+                f"trial {trial.key} could not save its epoch ({record.reason}): mend the storage "
+                f"below {self.folder} and resume"
+            )
+        if record.outcome not in ("running", "finished"):
+            self.end(trial, record.outcome, record.reason)
+            return True
+        value = record.metrics.get(self.prune_on.metric)
+        if value is None:
+            self.end(trial, "failed", f"the metric {self.prune_on.metric} was left out")
+            return True
+        if not math.isfinite(value):
+            self.end(trial, "diverged", f"{self.prune_on.metric} is {value}")
+            return True
+        self.ledger.report(trial, record.epoch, value)
+        if record.outcome == "finished":
+            self._finish(trial, record)
+            return True
+        pruned = (
+            self.pruner is not None
+            and not trial.extra_seed
+            and self.pruner.should_stop(trial.key, record.epoch, value)
+        )
+        if pruned:
+            self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
+        return pruned
+
+    def _note(self, trial: LedgerTrial, record: Record) -> None:
+        """What a record says goes to the tracker, which takes each epoch once."""
+        if record.metrics:
+            self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
+        if record.notes:
+            self.say(f"trial {trial.key}: {'; '.join(record.notes)}")
+            self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
+
+    def _finish(self, trial: LedgerTrial, record: Record) -> None:
+        values = [record.metrics.get(objective.metric, math.nan) for objective in self.objectives]
+        for objective, value in zip(self.objectives, values, strict=True):
+            if objective.metric not in record.metrics:
+                self.end(trial, "failed", f"the metric {objective.metric} was left out")
+                return
+            if not math.isfinite(value):
+                self.end(trial, "diverged", f"{objective.metric} is {value}")
+                return
+        folder = self.folder_of(trial)
+        self.tracker.artifact(trial.key, folder / session.WEIGHTS, "checkpoint")
+        self.tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
+        if trial.phase != "search":
+            self.tracker.artifact(trial.key, folder / session.ROBUSTNESS)
+            self.tracker.tags(trial.key, {names.TEST_OPENED: now_ms()})
+        self.end(trial, "finished", "", values)
+
+    def end(
+        self, trial: LedgerTrial, status: Status, reason: str, values: list[float] | None = None
+    ) -> None:
+        """The trial has ended: tracker first, then the ledger, then its checkpoints go."""
+        if trial.status in ENDED:
+            return
+        if status in FAILURES:
+            self.say(f"trial {trial.key}: {status.replace('_', ' ')}: {reason}")
+            error = self.folder_of(trial) / session.ERROR
+            if error.exists():
+                self.tracker.artifact(trial.key, error)
+        self.tracker.ended(trial.key, status, reason)
+        if not self._batched:
+            self.tracker.commit()
+        self.ledger.end(trial, status, values=values, reason=reason)
+        if not self._batched:
+            self.ledger.commit()
+        self.under_way.discard(trial.key)
+        self._over.append(self.folder_of(trial))
+        if not self._batched:
+            self._discard()
+        self._count(status)
+
+    def _discard(self) -> None:
+        """Remove the checkpoints of trials whose end is on disk."""
+        while self._over:
+            checkpoint.discard(self._over.pop())
+
+    def lost(self, trial: LedgerTrial, status: Status, reason: str) -> None:
+        """The trial's worker died: it goes on elsewhere, or ends if that happened too often."""
+        if trial.status in ENDED:
+            return
+        self.tally.lost_workers[trial.key] += 1
+        if self.tally.lost_workers[trial.key] > self.limits.worker_retries:
+            self.end(trial, status, reason)
+            return
+        self.say(f"trial {trial.key}: {reason}; it goes on from its newest checkpoint")
+        self.put_back(trial, reason)
+
+    def put_back(self, trial: LedgerTrial, reason: str = "") -> None:
+        """The trial has no worker any more: it waits for another, which continues it."""
+        self._last_sign = time.monotonic()
+        self.tracker.ended(trial.key, "interrupted", reason)
+        self.ledger.end(trial, "interrupted", values=None, reason=reason)
+        self._commit()
+        self.under_way.discard(trial.key)
+        self.backlog.append(trial)
+
+    def _count(self, status: Status) -> None:
+        if status not in FAILURES:
+            self.tally.failures_in_a_row = 0
+            return
+        self.tally.failures_in_a_row += 1
+        if self.tally.failures_in_a_row >= self.limits.failures_in_a_row:
+            self.stop_reason = (
+                f"{self.tally.failures_in_a_row} trials in a row failed: see their reasons, mend "
+                "the cause and resume"
+            )
+
+    def interrupt(self, reason: str) -> None:
+        """The driver stops: what is under way stays to be continued."""
+        for trial in list(self.ledger.open.values()):
+            if trial.status == "running":
+                self.tracker.ended(trial.key, "interrupted", reason)
+                self.ledger.end(trial, "interrupted", values=None, reason=reason)
+        self._commit()
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Many records at once, one commit: the ledger is written when the spool is durable."""
+        self._batched = True
+        with self.ledger.journal.together():
+            try:
+                yield
+            finally:
+                self._batched = False
+                self.tracker.commit()
+        self.ledger.commit()
+        self._discard()
+
+    def next_hand(self, count: int) -> list[LedgerTrial]:
+        """Up to `count` trials begun in one write: the tracker hears of them after it."""
+        hand: list[LedgerTrial] = []
+        self._batched = True
+        with self.ledger.journal.together():
+            try:
+                while len(hand) < count and (trial := self.next()) is not None:
+                    self.ledger.start(trial)
+                    hand.append(trial)
+            finally:
+                self._batched = False
+        if hand:
+            self._last_sign = time.monotonic()
+        for trial in hand:
+            self._announce(trial)
+        return hand
+
+    def _commit(self) -> None:
+        """Make all of this durable; never the ledger alone, what it holds the tracker was told."""
+        if not self._batched:
+            self.tracker.commit()
+            self.ledger.commit()
+
+    def check(self) -> None:
+        """Called often by the loop; raises StudyStopped when the study must end."""
+        self.watch()
+        now = time.monotonic()
+        if self.stop_reason:
+            raise StudyStopped(self.stop_reason)
+        if now > self.limits.deadline:
+            raise StudyStopped(f"the time budget of {self.limits.time_budget_s:.0f} s is used up")
+        if now - self._last_sign > self.limits.starvation_s:
+            self._silent()
+
+    def _silent(self) -> None:
+        """No trial is taken up, or those under way say nothing."""
+        limit = f"{self.limits.starvation_s:.0f} s"
+        if any(t.status == "running" for t in self.ledger.open.values()):
+            self._last_sign = time.monotonic()
+            self.say(
+                f"note: no trial has reported for {limit}; if no epoch takes that long, stop with "
+                "Ctrl-C and go on with --resume"
+            )
+            return
+        raise StudyStopped(
+            f"no worker has taken up a trial for {limit}: the cluster lacks the CPUs or GPUs that "
+            "a trial asks for"
+        )
+
+    def folder_of(self, trial: LedgerTrial) -> Path:
+        """Where the trial keeps its checkpoints and weights."""
+        return self.folder / "trials" / trial.key
+
+    def assignment(self, trial: LedgerTrial) -> dict[str, Any]:
+        """What a worker needs to know, as plain values."""
+        return {
+            "key": trial.key,
+            "config": trial.config.model_dump_json(),
+            "folder": str(self.folder_of(trial)),
+            "open_test": trial.phase != "search",
+        }

@@ -1,0 +1,260 @@
+"""Cohorts on Ray Tune: a Tune trial is one long-lived worker per GPU, the desk deals the trials.
+
+Light trainables of one configuration each would be a process each, and Tune handles some ninety
+results per second; a worker here returns all its trials' records at once. Tune calls the next step
+only when the last one's result has been decided, so a worker is never ahead of the desk. Decisions
+travel through a mailbox actor, because a running trainable takes no messages.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.callback import Callback
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from studies.ledger.ledger import ENDED, LedgerTrial
+from studies.scheduling.desk import Desk
+from studies.workers import tuning
+from studies.workers.trainable import unpack
+from studies.workers.workbench import Workbench
+from vae_trainables.cohort import Assignment
+from vae_trainables.config import TrialConfig
+from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.training.session import Record
+
+DEATHS_IN_A_ROW = 9  # without a word from any worker between them
+IDLE_S = 0.2
+
+
+@ray.remote(num_cpus=0)
+class Mailbox:
+    """Letters to the workers, in order."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, list[dict[str, Any]]] = {}
+
+    def put(self, worker: str, letters: list[dict[str, Any]]) -> None:
+        """Add letters for a worker."""
+        self.letters.setdefault(worker, []).extend(letters)
+
+    def take(self, worker: str) -> list[dict[str, Any]]:
+        """All letters for a worker, once."""
+        return self.letters.pop(worker, [])
+
+
+class CohortTrainable(tune.Trainable):
+    """One worker: takes its letters, trains an epoch of all it holds, returns all records."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        data: dict[str, Any],
+        device: str,
+        mailbox: Any,
+        slots: int | None,
+        latent_dim: int,
+        keys: int,
+    ) -> None:
+        """Called once: the worker lives as long as the study."""
+        keep_freed_memory()
+        self.name, self.mailbox = config["worker"], mailbox
+        self.bench = Workbench(
+            unpack(data), device=device, slots=slots, latent_dim=latent_dim, keys=keys
+        )
+
+    def step(self) -> dict[str, Any]:
+        """An epoch of every trial."""
+        told: list[tuple[str, Record]] = []
+        for letter in ray.get(self.mailbox.take.remote(self.name)):
+            if "release" in letter:
+                self.bench.release(letter["release"])
+            else:
+                records = self.bench.take(letter["key"], _assignment(letter))
+                told += [(letter["key"], record) for record in records]
+        fresh, evicted = self.bench.run_epoch()
+        if not self.bench.seats:
+            time.sleep(IDLE_S)  # others may lose trials that this worker then takes
+        texts = [[key, record.to_json()] for key, record in told + fresh]
+        return {
+            "records": json.dumps(texts),
+            "evicted": json.dumps(evicted),
+            "slots": self.bench.slots,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: sessions keep their own checkpoints."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: sessions find theirs."""
+
+
+def _assignment(letter: dict[str, Any]) -> Assignment:
+    config = TrialConfig.model_validate_json(letter["config"])
+    return Assignment(config, Path(letter["folder"]), letter["open_test"], letter["told"])
+
+
+@dataclass
+class Dealer:
+    """Keeps every worker's slots filled from the desk, and takes back what a lost worker held.
+
+    Of several trials that shared a worker when it died, one may be the cause: each is a suspect
+    until it has trained an epoch alone, and only a death alone counts against a trial.
+    """
+
+    desk: Desk
+    mailbox: Any
+    slots: int  # of a worker that has not said yet how many it has
+    hands: dict[str, dict[str, LedgerTrial]] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
+    deaths: int = 0  # of workers, in a row
+
+    def deal(self, worker: str, slots: int) -> bool:
+        """Fill the worker's free slots; whether there may be anything more to do for it."""
+        hand = self.hands.setdefault(worker, {})
+        letters = []
+        for trial in self.desk.next_hand((1 if self.suspects else slots) - len(hand)):
+            hand[trial.key] = trial
+            letters.append(self.desk.assignment(trial) | {"told": max(trial.reports, default=0)})
+        self._send(worker, letters)
+        return bool(hand or self.desk.under_way or self.desk.backlog)
+
+    def hear(self, worker: str, result: dict[str, Any]) -> bool:
+        """Take a worker's records and deal again; whether it has anything to do."""
+        hand = self.hands.setdefault(worker, {})
+        released = []
+        self.deaths = 0
+        records = [(key, Record.from_json(text)) for key, text in json.loads(result["records"])]
+        if len(hand) == 1:
+            self.suspects -= {key for key, _ in records}
+        with self.desk.ending():
+            for key, record in records:
+                trial = hand.get(key)
+                if trial is None or not self.desk.report(trial, record):
+                    continue
+                del hand[key]
+                if record.outcome == "running":
+                    released.append({"release": key})
+        self._send(worker, released)
+        for key in json.loads(result["evicted"]):
+            if key in hand:  # else it was pruned in the meantime
+                reason = "memory ran out: fewer train together from now on"
+                self.desk.put_back(hand.pop(key), reason)
+        return self.deal(worker, result["slots"])
+
+    def lost(self, worker: str, reason: str) -> None:
+        """The worker's process died: others go on with its trials, unless that was too often."""
+        hand = self.hands.pop(worker, {})
+        self.deaths += 1
+        if self.deaths > DEATHS_IN_A_ROW:
+            self.desk.stop_reason = f"{self.deaths} workers died one after the other ({reason})"
+        for trial in hand.values():
+            if len(hand) == 1:
+                self.desk.lost(trial, "worker_lost", reason)
+                if trial.status in ENDED:
+                    self.suspects.discard(trial.key)
+            else:
+                self.suspects.add(trial.key)
+                self.desk.put_back(trial, reason)
+        if len(hand) > 1:
+            self.desk.say(f"{reason} with {len(hand)} trials: each trains an epoch alone now")
+        ray.get(self.mailbox.take.remote(worker))
+
+    def _send(self, worker: str, letters: list[dict[str, Any]]) -> None:
+        if letters:
+            ray.get(self.mailbox.put.remote(worker, letters))
+
+
+class DealerScheduler(FIFOScheduler):
+    """Passes a worker's result to the dealer; a worker without work ends."""
+
+    def __init__(self, dealer: Dealer) -> None:
+        super().__init__()
+        self.dealer = dealer
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """One epoch of one worker."""
+        with tuning.stopping():
+            busy = self.dealer.hear(trial.config["worker"], result)
+        return str(TrialScheduler.CONTINUE if busy else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "dealer"}
+
+
+class DealerCallback(Callback):
+    """Hears of workers that start and die, and lets the desk stop the study."""
+
+    def __init__(self, dealer: Dealer) -> None:
+        self.dealer = dealer
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.dealer.desk.check()
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        with tuning.stopping():
+            self.dealer.deal(trial.config["worker"], self.dealer.slots)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        with tuning.stopping():
+            self.dealer.lost(trial.config["worker"], "the worker process died")
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        with tuning.stopping():
+            self.dealer.lost(trial.config["worker"], "the worker process died")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "dealer"}
+
+
+def run(
+    desk: Desk,
+    *,
+    data: dict[str, Any],
+    device: str,
+    slots: int | None,
+    latent_dim: int,
+    keys: int,
+    workers: int,
+    resources: dict[str, float],
+) -> None:
+    """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
+
+    slots: None lets each worker measure, with the first trial that it is dealt. keys: fusion keys
+    that share them.
+
+    Raises StudyStopped.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox = Mailbox.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
+    dealer = Dealer(desk, mailbox, slots or 1)
+    trainable = tune.with_parameters(
+        CohortTrainable,
+        data=data,
+        device=device,
+        mailbox=mailbox,
+        slots=slots,
+        latent_dim=latent_dim,
+        keys=keys,
+    )
+    tuning.fit(
+        tune.with_resources(trainable, resources),
+        DealerCallback(dealer),
+        -1,  # the dealer counts deaths: a worker's own tally would end a GPU's work for good
+        param_space={"worker": tune.grid_search([f"worker-{i}" for i in range(workers)])},
+        scheduler=DealerScheduler(dealer),
+    )

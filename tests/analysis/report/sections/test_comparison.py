@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.report.sections import comparison
+from analysis.report.sections.comparison import Entry
+from analysis.statistics.quantities import quantity
+from analysis.tracker.results import Examples
+from tests.analysis import bulk_studies
+
+
+def entry(name: str, split: str, mse: float, group: str = "baseline") -> Entry:
+    return Entry.plain(name, group, split, {"mse": mse})
+
+
+def test_the_rows_would_be_incomplete_or_on_the_wrong_split() -> None:
+    results = bulk_studies.results("whole")
+    entries = comparison.entries_of(results)
+    by_name = {(each.name, each.split): each for each in entries}
+    best = results.ranked.iloc[0]
+    first = by_name[f"1. trial {best['trial']}", "val"]
+    assert first.scores["mse"] == best["metrics.val/mse"]
+    assert first.scores["psnr"] == best["metrics.val/psnr"]
+    assert sum(each.group in ("winner", "best") for each in entries) == comparison.BEST
+    assert by_name["reference (trial 0000)", "val"].group == "reference"
+    assert by_name["wiener", "test"].scores["psnr"] == 18.01
+    assert by_name["reference system R2 as printed", "test"].scores["ssim"] == 0.595
+    assert [each.group for each in entries[:2]] == ["confirmed winner", "confirmed"]
+    assert all(each.split == "test" for each in entries if each.group.startswith("confirmed"))
+
+
+def test_a_confirmed_row_would_have_no_interval() -> None:
+    first = comparison.entries_of(bulk_studies.results("whole"))[0]
+    assert first.low["mse"] < first.scores["mse"] < first.high["mse"]
+    assert "confirmed on 3 seeds" in first.name
+
+
+def test_the_printed_row_would_stand_beside_another_task() -> None:
+    results = bulk_studies.results("plain")
+    assert comparison.printed_applies(results)
+    for changed in ({"dataset": "mnist"}, {"eval_noise_factor": 0.2}):
+        other = {**results.info, "reference": {**results.info["reference"], **changed}}
+        assert not comparison.printed_applies(replace(results, info=other))
+
+
+def test_the_table_would_print_other_numbers_than_the_tracker_holds() -> None:
+    results = bulk_studies.results("whole")
+    table = comparison.comparison_table(comparison.entries_of(results))
+    headers = [column.header for column in table.columns]
+    assert headers[:4] == ["what", "split", "MSE", "PSNR (dB)"]
+    assert "95 % intervals" in table.note
+    winner = results.winner
+    assert winner is not None
+    row = next(row for row in table.cells() if row[0].text.startswith("1. trial"))
+    assert row[1].text == "validation"
+    assert row[2].text == quantity("mse").text(winner["metrics.val/mse"])
+
+
+def test_scores_that_nobody_has_would_make_empty_columns() -> None:
+    entries = comparison.entries_of(bulk_studies.results("poor"))
+    table = comparison.comparison_table(entries)
+    assert "frechet" not in {column.key for column in table.columns}
+
+
+def test_doing_nothing_would_be_missing_without_baselines() -> None:
+    clean = np.zeros((4, 1, 28, 28), np.uint8)
+    noisy = np.full((4, 1, 28, 28), 51, np.uint8)
+    labels = np.zeros(4, np.int64)
+    examples = Examples(clean, noisy, labels, "val", "x", {}, clean, labels)
+    results = replace(bulk_studies.results("plain"), examples=examples)
+    (first, *others) = comparison.baselines(results)
+    assert others == []
+    assert first.name.startswith("do nothing (noisy; first 4 images)")
+    assert first.scores["mse"] == pytest.approx(0.04)
+    assert first.scores["psnr"] == pytest.approx(13.979, abs=1e-3)
+
+
+def test_doing_nothing_would_appear_twice() -> None:
+    results = bulk_studies.results("whole")
+    names = [each.name for each in comparison.baselines(results)]
+    assert names.count("do nothing") == 2
+    assert not any(name.startswith("do nothing (noisy") for name in names)
+
+
+def test_a_baseline_that_is_better_would_count_as_beaten() -> None:
+    judged = entry("winner", "val", 0.015, "winner")
+    rivals = [entry("wiener", "val", 0.0168), entry("lookup", "val", 0.0134)]
+    (sentence,) = comparison.baseline_sentences(judged, rivals, "val/mse")
+    assert sentence == "By MSE it beats wiener; it does not beat lookup (0.01340)."
+
+
+def test_baselines_of_another_split_would_be_compared_in_silence() -> None:
+    judged = entry("winner", "val", 0.015, "winner")
+    (sentence,) = comparison.baseline_sentences(
+        judged, [entry("wiener", "test", 0.0168)], "val/mse"
+    )
+    assert "baselines on other images" in sentence
+    both = [entry("wiener", "test", 0.0168), entry("wiener", "val", 0.0168)]
+    (sentence,) = comparison.baseline_sentences(judged, both, "val/mse")
+    assert sentence == "By MSE it beats wiener."
+
+
+def test_an_unconfirmed_winner_would_be_praised_as_certain() -> None:
+    results = bulk_studies.results("plain")
+    first, *_ = comparison.headline(results, comparison.entries_of(results))
+    assert results.winner is not None
+    assert f"trial {results.winner['trial']}" in first
+    assert "not confirmed on fresh seeds" in first
+    assert "better than the reference" in first
+
+
+def test_a_confirmed_winner_would_be_called_unconfirmed() -> None:
+    results = bulk_studies.results("whole")
+    sentences = comparison.headline(results, comparison.entries_of(results))
+    assert not any("not confirmed" in each for each in sentences)
+    assert "95 % interval" in sentences[0]
+    assert sentences[-1].startswith("By MSE it beats")
+
+
+def test_nothing_finished_would_raise() -> None:
+    for key in ("empty", "unfinished", "without_objective"):
+        results = bulk_studies.results(key)
+        assert comparison.headline(results, comparison.entries_of(results)) == ()
+
+
+def test_the_long_table_would_be_out_of_order() -> None:
+    results = bulk_studies.results("plain")
+    table = comparison.best_table(results, limit=7)
+    assert [row[0].text for row in table.cells()] == results.ranked["trial"].tolist()[:7]
+    assert f"7 of {len(results.ranked)}" in table.note
+    assert table.cells()[0][2].best

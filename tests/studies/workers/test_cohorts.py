@@ -1,0 +1,108 @@
+"""The dealer: hands of trials for workers, and what becomes of them when a worker dies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from studies.scheduling.desk import Limits
+from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, Mailbox
+from tests.studies.scheduling.test_desk import Office
+from vae_trainables.training.session import Record
+
+pytestmark = pytest.mark.slow  # starts Ray: the mailbox is a real actor
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[Any]:
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield Mailbox.remote()  # type: ignore[attr-defined]
+    ray.shutdown()
+
+
+@pytest.fixture
+def dealer(mailbox: Any, tmp_path: Path) -> Dealer:
+    office = Office(tmp_path, limits=Limits(worker_retries=1))
+    for worker in ("a", "b"):
+        ray.get(mailbox.take.remote(worker))
+    return Dealer(office.desk, mailbox, slots=3)
+
+
+def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ray.get(dealer.mailbox.take.remote(worker))
+    return found
+
+
+def result(*keys: str, epoch: int = 1, outcome: str = "running", slots: int = 3) -> dict[str, Any]:
+    """What a worker returns after an epoch of these trials."""
+    record = Record(epoch, outcome, "", 1, {"val/mse": 0.5})  # type: ignore[arg-type]
+    texts = [[key, record.to_json()] for key in keys]
+    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots}
+
+
+def test_a_worker_is_dealt_as_many_trials_as_it_has_slots(dealer: Dealer) -> None:
+    assert dealer.deal("a", 3)
+    assert [letter["key"] for letter in letters(dealer, "a")] == ["0000", "0001", "0002"]
+    assert dealer.hear("a", result("0001", outcome="finished", slots=4))
+    assert [letter["key"] for letter in letters(dealer, "a")] == ["0003", "0004"]
+
+
+def test_a_death_of_several_counts_against_none_and_each_goes_on_alone(dealer: Dealer) -> None:
+    dealer.deal("a", 3)
+    dealer.lost("a", "the worker process died")
+    desk = dealer.desk
+    assert not desk.tally.lost_workers
+    letters(dealer, "a")
+    dealer.deal("a", 3)
+    (alone,) = letters(dealer, "a")
+    assert alone["key"] == "0000"
+    dealer.hear("a", result("0000", outcome="finished"))
+    dealt = []
+    while dealer.suspects:  # 0001 kills its worker, with --worker-retries 1 twice
+        (alone,) = letters(dealer, "a")
+        dealt.append(alone["key"])
+        if alone["key"] == "0001":
+            dealer.lost("a", "the worker process died")
+            dealer.deal("a", 3)
+        else:
+            dealer.hear("a", result(alone["key"], outcome="finished"))
+    assert dealt == ["0001", "0002", "0001"]
+    assert desk.ledger.trials["0001"].status == "worker_lost"
+    assert len(dealer.hands["a"]) == 3
+
+
+def test_another_worker_keeps_what_it_has_while_suspects_are_tried(dealer: Dealer) -> None:
+    dealer.deal("a", 3)
+    dealer.deal("b", 3)
+    dealer.lost("a", "the worker process died")
+    dealer.hear("b", result("0003"))
+    assert sorted(dealer.hands["b"]) == ["0003", "0004", "0005"]
+
+
+def test_an_evicted_trial_that_was_pruned_meanwhile_is_not_missed(dealer: Dealer) -> None:
+    dealer.deal("a", 1)
+    told = result("0000", outcome="finished") | {"evicted": json.dumps(["0000"])}
+    assert dealer.hear("a", told)
+    assert dealer.desk.ledger.trials["0000"].status == "finished"
+
+
+def test_workers_that_only_die_stop_the_study(dealer: Dealer) -> None:
+    for _ in range(DEATHS_IN_A_ROW):
+        dealer.lost("a", "CUDA does not start")
+    assert not dealer.desk.stop_reason
+    dealer.lost("a", "CUDA does not start")
+    assert "workers died one after the other (CUDA does not start)" in dealer.desk.stop_reason
+
+
+def test_an_idle_worker_stays_while_others_may_lose_trials(dealer: Dealer) -> None:
+    desk = dealer.desk
+    dealer.deal("a", 2)
+    desk.source = lambda: None
+    assert dealer.deal("b", 3)
+    dealer.hear("a", result("0000", "0001", outcome="finished"))
+    assert not dealer.deal("b", 3)

@@ -1,0 +1,7 @@
+"""`python -m vae_trainables.datasets fetch|check NAME`."""
+
+import sys
+
+from vae_trainables.datasets.published import main
+
+sys.exit(main())

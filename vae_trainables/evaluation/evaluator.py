@@ -1,0 +1,282 @@
+"""What a trained model is worth: validation after each epoch, and the one look at the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vae_trainables import metrics
+from vae_trainables.config import NoiseKind, TrialConfig
+from vae_trainables.datasets import noise
+from vae_trainables.datasets.splits import Split
+from vae_trainables.evaluation import features, representation
+from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.numerics.precision import products
+from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
+from vae_trainables.objective import likelihoods, losses
+
+if TYPE_CHECKING:
+    from vae_trainables.datasets.splits import TrialData
+
+BATCH = 500  # images at a time; no result depends on it
+PROBE_IMAGES = 20_000  # training images that a probe is fitted on
+EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
+FRECHET_SAMPLES = 5_000
+SUPCON_BATCH = 256  # as reference system R2 has it
+ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
+ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
+ROBUSTNESS_IMAGES = 2_000
+
+
+class Evaluator:
+    """Evaluates models on one data set, keeping the fixed noise between trials."""
+
+    def __init__(self, data: TrialData, device: torch.device) -> None:
+        self.data = data
+        self.device = device
+        self._sets: dict[tuple[str, str, float], tuple[Tensor, Tensor]] = {}
+        self._real_features: Tensor | None = None
+
+    def validate(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
+        """`val/...` of the validation split, with the extras that `config.evaluations` names."""
+        found = self._measure(model, config, "val") | self.extras(model, config)
+        return {f"val/{name}": value for name, value in found.items()}
+
+    def extras(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
+        """The costlier figures on the validation split that `config.evaluations` asks for."""
+        found = {}
+        if "probe" in config.evaluations:
+            found["probe"] = self._probe(model, "val", EPOCH_PROBE_IMAGES)["accuracy"]
+        if "frechet" in config.evaluations and config.variational:
+            found["frechet"] = self._frechet(model, config)
+        return found
+
+    def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
+        """`test/...`: everything of `validate`, both probes; opens the test split."""
+        found = self._measure(model, config, "test")
+        codes, test_codes = self._codes(model, "train", PROBE_IMAGES), self._codes(model, "test")
+        labels = self.data.train.labels[: len(codes)]
+        test_labels = self._split("test").labels
+        for name, probe in (
+            ("probe", representation.logistic_probe),
+            ("knn", representation.knn_probe),
+        ):
+            result = probe(codes.numpy(), labels.numpy(), test_codes.numpy(), test_labels.numpy())
+            found[name] = float(result.accuracy)
+        return {f"test/{name}": value for name, value in found.items()}
+
+    def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
+        """Denoising quality of the first test images over noise kinds and factors."""
+        split = self._split("test").take(ROBUSTNESS_IMAGES)
+        clean = as_float(split.images.to(self.device))
+        likelihood = likelihoods.build(config)
+        labels = self._condition(config, "test")
+        rows = []
+        for kind in ROBUSTNESS_KINDS:
+            for factor in ROBUSTNESS_FACTORS:
+                noisy = evaluation_noise(clean, kind, factor)
+                denoised = denoise(model, likelihood, noisy, labels)
+                rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
+        return rows
+
+    @torch.inference_mode()
+    def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
+        """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
+
+        A class-conditional model is given the true classes: its figures are those of p(x | y).
+        """
+        model.eval()
+        clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
+        labels = self._condition(config, split)
+        eps = None
+        if config.variational:
+            streams = Streams(EVALUATION_SEED, self.device)
+            eps = streams.normal("latent", 0, (len(clean), model.noise_dim))
+        precision = config.precision if split == "val" else "fp32"
+        with products(precision, self.device):
+            likelihood = _settled(
+                likelihoods.build(config), config, model, clean, noisy, eps, labels
+            )
+        sums: dict[str, Tensor] = {}
+        codes = []
+        for part in _parts(len(clean)):
+            with products(precision, self.device):
+                at_mean, drawn = model.at_mean_and_draw(
+                    noisy[part], _of(eps, part), _of(labels, part)
+                )
+            per_image, z_mean = measure_batch(
+                at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part]
+            )
+            codes.append(z_mean)
+            for name, values in per_image.items():
+                sums[name] = sums.get(name, 0) + values.double().sum()
+        found = {name: float(value) / len(clean) for name, value in sums.items()}
+        return found | self.code_figures(torch.cat(codes), config, split)
+
+    def _condition(self, config: TrialConfig, split: str) -> Tensor | None:
+        """The classes that a conditional model is told, `(N,)`; None for the other kinds."""
+        if config.kind != "cond_conv_vae":
+            return None
+        return self._split(split).labels.to(self.device)
+
+    def code_figures(self, z_mean: Tensor, config: TrialConfig, split: str) -> dict[str, float]:
+        """What the codes `(N, D)` of a split's noisy images are worth, in their order.
+
+        SupCon, only where it is trained with, is the mean over whole batches of `SUPCON_BATCH`:
+        its value depends on how many others an anchor has to be told from.
+        """
+        found = {"active_units": float(metrics.active_units(z_mean))}
+        if config.supcon_gamma > 0:
+            size = min(SUPCON_BATCH, len(z_mean))
+            whole = len(z_mean) // size * size
+            labels = self._split(split).labels[:whole].to(z_mean.device)
+            per_batch = torch.vmap(losses.supcon, in_dims=(0, 0, None))(
+                z_mean[:whole].unflatten(0, (-1, size)),
+                labels.unflatten(0, (-1, size)),
+                config.supcon_temperature,
+            )
+            found["supcon"] = float(per_batch.double().mean())
+        return found
+
+    def _probe(self, model: Autoencoder, split: str, train_images: int) -> dict[str, float]:
+        codes, other = self._codes(model, "train", train_images), self._codes(model, split)
+        result = representation.logistic_probe(
+            codes.numpy(),
+            self.data.train.labels[: len(codes)].numpy(),
+            other.numpy(),
+            self._split(split).labels.numpy(),
+        )
+        return {"accuracy": float(result.accuracy), "macro_f1": float(result.macro_f1)}
+
+    def _codes(self, model: Autoencoder, split: str, limit: int | None = None) -> Tensor:
+        """z_mean of clean images, `(N, latent)`, on the CPU."""
+        images = self._split(split).take(limit).images
+        return encode(model, images, self.device)
+
+    @torch.inference_mode()
+    def _frechet(self, model: Autoencoder, config: TrialConfig) -> float:
+        """Fréchet distance of prior samples to validation images, in classifier features."""
+        if self.data.feature_net is None:
+            raise ValueError("the evaluation 'frechet' needs a feature net in the trial's data")
+        net = features.FeatureNet()
+        net.load_state_dict(self.data.feature_net)
+        net.eval().to(self.device)
+        if self._real_features is None:
+            real = as_float(self._split("val").images.to(self.device))
+            self._real_features = features.extract(net, real)
+        likelihood = likelihoods.build(config)
+        streams = Streams(EVALUATION_SEED, self.device)
+        eps = streams.normal("latent", 1, (FRECHET_SAMPLES, model.noise_dim))
+        model.eval()
+        samples = torch.cat([likelihood.mean(model.sample(part)) for part in eps.split(BATCH)])
+        fake = features.extract(net, samples)
+        return float(features.frechet_distance(self._real_features, fake))
+
+    def images(self, split: str, kind: NoiseKind, factor: float) -> tuple[Tensor, Tensor]:
+        """Clean and noisy images of a split, made once."""
+        key = (split, kind, factor)
+        if key not in self._sets:
+            clean = as_float(self._split(split).images.to(self.device))
+            self._sets[key] = (clean, evaluation_noise(clean, kind, factor))
+        return self._sets[key]
+
+    def _split(self, name: str) -> Split:
+        split: Split | None = getattr(self.data, name)
+        if split is None:
+            raise PermissionError(f"this trial was given no {name} split: a search may not see it")
+        return split
+
+
+def evaluation_noise(
+    clean: Tensor, kind: NoiseKind, factor: float, *, draw_number: int = 0
+) -> Tensor:
+    """The fixed evaluation noise on `clean` `(N, C, H, W)`: the same for every model and trial.
+
+    Another `draw_number` gives noise that is independent of it, for baselines to learn from.
+    """
+    if factor == 0:
+        return clean
+    streams = Streams(EVALUATION_SEED, torch.device("cpu"))  # the same bits on every device
+    draw = streams.normal if noise.random_kind(kind) == "normal" else streams.uniform
+    rand = draw("noise", draw_number, tuple(clean.shape)).to(clean.device)
+    return noise.corrupt(kind, clean, factor, rand)
+
+
+@torch.inference_mode()
+def denoise(
+    model: Autoencoder,
+    likelihood: likelihoods.Likelihood,
+    noisy: Tensor,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Reconstruction from the latent mean, `(N, C, H, W)` in [0, 1]; `labels` as a condition."""
+    model.eval()
+    outputs = (model(noisy[part], labels=_of(labels, part)) for part in _parts(len(noisy)))
+    return torch.cat([likelihood.mean(output.logits) for output in outputs])
+
+
+@torch.inference_mode()
+def encode(model: Autoencoder, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """z_mean `(N, latent)` on the CPU of uint8 images `(N, C, H, W)`."""
+    model.eval()
+    parts = images.split(BATCH)
+    return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])
+
+
+def measure_batch(
+    at_mean: ModelOutput, sampled: ModelOutput, likelihood: likelihoods.Likelihood, clean: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Figures per image, each `(B,)`, and z_mean `(B, D)`; the ELBO is that of `sampled`."""
+    recon = likelihood.nll(sampled.logits, clean)
+    kl = sampled.kl.sum(1)
+    image = likelihood.mean(at_mean.logits)
+    found = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
+    return found | _per_image(image, clean), at_mean.z_mean
+
+
+def _settled(
+    likelihood: likelihoods.Likelihood,
+    config: TrialConfig,
+    model: Autoencoder,
+    clean: Tensor,
+    noisy: Tensor,
+    eps: Tensor | None,
+    labels: Tensor | None,
+) -> likelihoods.Likelihood:
+    """The σ-VAE's variance from the whole split, so that no figure depends on the batch size."""
+    if config.likelihood != "sigma":
+        return likelihood
+    total = 0.0
+    for part in _parts(len(clean)):
+        output = model(noisy[part], _of(eps, part), _of(labels, part)).in_float32()
+        total += float(metrics.mse(likelihood.mean(output.logits), clean[part]).double().sum())
+    return likelihood.settled(total / len(clean))
+
+
+def _of(values: Tensor | None, part: slice) -> Tensor | None:
+    return None if values is None else values[part]
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """At least one part: of no images it is empty, as `Tensor.split` has it."""
+    return (slice(start, start + BATCH) for start in range(0, max(count, 1), BATCH))
+
+
+def _per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    return {
+        "mse": metrics.mse(image, clean),
+        "psnr": metrics.psnr(image, clean),
+        "ssim": metrics.ssim(image, clean),
+    }
+
+
+def _quality(image: Tensor, clean: Tensor) -> dict[str, float]:
+    return {k: float(v.double().mean()) for k, v in _per_image(image, clean).items()}
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
+    return images.to(torch.float32).mul_(1 / 255)

@@ -1,0 +1,1 @@
+"""How a trial trains: the loop, its optimizer and schedules, and a session that records it."""

@@ -1,0 +1,191 @@
+"""A trial as its runner sees it: one record per epoch, and the truth about how it ended.
+
+A session continues from the newest whole checkpoint in its folder and first repeats the records
+that the checkpoint holds, so that a runner which died before noting one down misses nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+
+from vae_trainables.config import TrialConfig
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.training.trial import DivergedError, Trial
+
+T = TypeVar("T")
+Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory", "unsaved"]
+"""Of an epoch; `unsaved`: the storage took no checkpoint, which is no fault of the trial."""
+
+WEIGHTS = "weights.safetensors"
+CONFIG = "config.json"
+ROBUSTNESS = "robustness.json"
+ERROR = "error.txt"
+_STORAGE_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
+_ALLOCATION_FAILED = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+@dataclass
+class Record:
+    """What a trial says after an epoch: metrics by name, or no metrics and why it ended."""
+
+    epoch: int
+    outcome: Outcome
+    reason: str = ""
+    time_ms: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """One text, to be sent between processes."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """The record that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+class Session:
+    """One trial in `folder`, from wherever it stands to its end.
+
+    open_test: whether the end includes the one look at the test split and the robustness grid.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TrialData,
+        folder: Path,
+        *,
+        open_test: bool,
+        device: str = "cpu",
+        evaluator: Evaluator | None = None,
+        trial_type: Callable[..., Trial] = Trial,
+        save_every_s: float = 0.0,
+    ) -> None:
+        """trial_type makes the trial from what `Trial` takes.
+
+        save_every_s: least time between checkpoints, 0: one per epoch. What a crash loses is then
+        trained again, to the same bits; a runner hears of those epochs twice.
+        """
+        self.config, self.data, self.folder, self.open_test = config, data, folder, open_test
+        self.device, self.evaluator = device, evaluator
+        self.trial_type, self.save_every_s = trial_type, save_every_s
+        self.trial: Trial | None = None
+        self._told = 0
+        self._saved_at = time.monotonic()
+        self._notes: list[str] = []
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next record repeats an epoch that the checkpoint holds already."""
+        return self.trial is not None and self._told < len(self.trial.history)
+
+    def open(self) -> Record | None:
+        """Bring the trial to where its checkpoint left it; a record only if that was its end."""
+        opened = self._guarded(self._open)
+        return opened if isinstance(opened, Record) else None
+
+    def next_record(self) -> Record:
+        """The next epoch's record; an exception of the trial becomes the record of its end."""
+        return self._guarded(self._next)
+
+    def _guarded(self, act: Callable[[], T]) -> T | Record:
+        try:
+            return act()
+        except DivergedError as error:
+            return self._end("diverged", str(error))
+        except Exception as error:
+            outcome = outcome_of(error)
+            trouble = self._keep_traceback() if outcome == "failed" else ""
+            return self._end(outcome, f"{type(error).__name__}: {_first_line(error)}{trouble}")
+
+    def _next(self) -> Record:
+        trial = self._open()
+        if not self.replaying:
+            trial.run_epoch()
+            self._save(trial)
+        entry = trial.history[self._told]
+        self._told += 1
+        last = trial.done and not self.replaying
+        metrics = entry["metrics"] | (self._finish(trial) if last else {})
+        notes, self._notes = self._notes, []
+        outcome: Outcome = "finished" if last else "running"
+        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes)
+
+    def _open(self) -> Trial:
+        if self.trial is None:
+            torch.set_num_threads(self.config.threads)
+            trial = self.trial_type(
+                self.config, self.data, device=self.device, evaluator=self.evaluator
+            )
+            self._notes += trial.resume(self.folder)
+            self.trial = trial
+        return self.trial
+
+    def _save(self, trial: Trial) -> None:
+        now = time.monotonic()
+        if trial.done or now - self._saved_at >= self.save_every_s:
+            trial.save(self.folder)
+            self._saved_at = now
+
+    def _finish(self, trial: Trial) -> dict[str, float]:
+        """Leave the weights behind and, where allowed, open the test split."""
+        trial.save_weights(self.folder / WEIGHTS)
+        (self.folder / CONFIG).write_text(self.config.model_dump_json(indent=1))
+        if not self.open_test:
+            return {}
+        rows = trial.evaluator.robustness(trial.model, self.config)
+        (self.folder / ROBUSTNESS).write_text(json.dumps(rows))
+        return trial.evaluator.test(trial.model, self.config)
+
+    def _end(self, outcome: Outcome, reason: str) -> Record:
+        epoch = self.trial.epoch if self.trial is not None else 0
+        self.trial = None
+        return Record(epoch, outcome, reason)
+
+    def _keep_traceback(self) -> str:
+        """Write it down; what the reason says where even that fails, on a full disk."""
+        text = traceback.format_exc()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ERROR).write_text(text)
+        except OSError as error:
+            return f" (no traceback kept: {error.strerror})"
+        return ""
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """How a trial has ended that raised `error`."""
+    if is_out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno in _STORAGE_FAILED:
+        return "unsaved"
+    return "failed"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the host or the device had no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(t in str(error) for t in _ALLOCATION_FAILED)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]

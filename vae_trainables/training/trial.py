@@ -1,0 +1,226 @@
+"""One trial, readable top to bottom: the specification that every faster path must equal.
+
+`Trial.run_epoch` trains one epoch and evaluates; `save`/`resume` continue bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vae_trainables import checkpoint, models
+from vae_trainables.config import TrialConfig
+from vae_trainables.datasets import noise
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation.evaluator import Evaluator, as_float
+from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.numerics.precision import products
+from vae_trainables.numerics.streams import Streams
+from vae_trainables.objective import losses
+from vae_trainables.training import schedules
+from vae_trainables.training.adam import Adam
+
+TERMS = ("loss", "recon", "kl", "supcon")
+
+
+class DivergedError(Exception):
+    """The training loss became NaN or infinite."""
+
+
+class Trial:
+    """A model, its optimizer and its schedules, somewhere between epoch 0 and `config.epochs`."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TrialData,
+        *,
+        device: torch.device | str = "cpu",
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.train = data.train.take(config.train_size)
+        self.images = self.train.images.to(self.device)
+        self.labels = self.train.labels.to(self.device)
+        self.streams = Streams(config.seed, self.device)
+        self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(self.model, config)
+        self.plateau = schedules.Plateau(config)
+        self.early_stopping = schedules.EarlyStopping(config)
+        self.evaluator = evaluator or Evaluator(data, self.device)
+        self.epoch = 0
+        self.stopped_early = False
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def noise_dim(self) -> int:
+        """Standard normal numbers that the model needs per image."""
+        return self.model.noise_dim
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step; a data set smaller than one batch is one batch."""
+        return min(self.config.batch_size, len(self.images))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches per epoch; the rest sits out, another rest each epoch."""
+        return len(self.images) // self.batch_size
+
+    @property
+    def done(self) -> bool:
+        """True once no epoch is left, or early stopping has ended the trial."""
+        return self.stopped_early or self.epoch >= self.config.epochs
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train one epoch and evaluate on validation; metrics as listed in the reference docs.
+
+        They also become an entry of `history`: epoch (from 1), time_ms (since 1970), metrics.
+        Raises DivergedError once the summed training loss is not finite.
+        """
+        started = time.perf_counter()
+        self.model.train()
+        totals = torch.zeros(len(TERMS), device=self.device)
+        order = self.streams.permutation(self.epoch, len(self.images))
+        for i in range(self.steps_per_epoch):
+            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+            totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
+        means = self._finite((totals / self.steps_per_epoch).tolist())
+        trained = time.perf_counter()
+        validation = self.evaluator.validate(self.model, self.config)
+        seconds = trained - started, time.perf_counter() - trained
+        return self._end_epoch(means, validation, seconds)
+
+    def _finite(self, means: list[float]) -> dict[str, float]:
+        """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
+        if not all(math.isfinite(value) for value in means):
+            raise DivergedError(f"training loss is {means[0]} in epoch {self.epoch + 1}")
+        return {f"train/{name}": value for name, value in zip(TERMS, means, strict=True)}
+
+    def _end_epoch(
+        self, means: dict[str, float], validation: dict[str, float], seconds: tuple[float, float]
+    ) -> dict[str, float]:
+        """Count the epoch, let the schedules adapt, note it all down; seconds: train, evaluate."""
+        self.epoch += 1
+        last_step = self.epoch * self.steps_per_epoch - 1
+        metrics = means | {"beta": self.beta(last_step), "lr": self.lr(last_step)} | validation
+        self._adapt(metrics)
+        metrics["time/epoch_s"], metrics["time/eval_s"] = seconds
+        now = time.time_ns() // 1_000_000
+        self.history.append({"epoch": self.epoch, "time_ms": now, "metrics": metrics})
+        return metrics
+
+    def _train_step(self, step: int, batch: Tensor) -> Tensor:
+        """One optimizer step on the images of indices `batch`; the loss terms, `(4,)`."""
+        config = self.config
+        clean = as_float(self.images.index_select(0, batch))
+        labels = self.labels.index_select(0, batch)
+        noisy = add_noise(clean, config, self.streams, step)
+        eps = None
+        if config.variational:
+            eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
+        self.optimizer.lr = self.lr(step)
+        with products(config.precision, self.device):
+            output: ModelOutput = self.model(noisy, eps, labels)
+        terms = losses.objective(output.in_float32(), clean, labels, config, self.beta(step))
+        self.optimizer.zero_grad()
+        terms.loss.backward()
+        self.optimizer.step()
+        return torch.stack([terms.loss, terms.recon, terms.kl, terms.supcon]).detach()
+
+    def beta(self, step: int) -> float:
+        """Weight of the KL at `step`, counted from 0 over all epochs."""
+        return schedules.beta(self.config, step, self.steps_per_epoch)
+
+    def lr(self, step: int) -> float:
+        """Learning rate at `step`, as the plateau schedule stands now."""
+        total = self.config.epochs * self.steps_per_epoch
+        return schedules.lr(self.config, step, total) * self.plateau.scale
+
+    def _adapt(self, metrics: dict[str, float]) -> None:
+        """Plateau and early stopping watch a quantity that warm-up does not move."""
+        self.plateau.update(self.epoch, metrics["val/neg_elbo"])
+        self.stopped_early = self.early_stopping.update(self.epoch, metrics["val/neg_elbo"])
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the rest of the training depends on: tensors, and JSON-able facts."""
+        weights = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        meta = {
+            "config": self.config.model_dump(mode="json"),
+            "epoch": self.epoch,
+            "stopped_early": self.stopped_early,
+            "plateau": self.plateau.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
+            "history": self.history,
+        }
+        return weights | self.optimizer.tensors(), meta
+
+    def load_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Continue from `state()` of the same configuration; ValueError if it is another.
+
+        A setting that is younger than the state had its default then.
+        """
+        if TrialConfig.model_validate(meta["config"]) != self.config:
+            raise ValueError("the checkpoint belongs to another configuration")
+        model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+        self.model.load_state_dict(model)
+        self.optimizer.load(item for item in tensors.items() if item[0].startswith("optimizer/"))
+        self.epoch = meta["epoch"]
+        self.stopped_early = meta["stopped_early"]
+        self.plateau.load_state_dict(meta["plateau"])
+        self.early_stopping.load_state_dict(meta["early_stopping"])
+        self.history = meta["history"]
+
+    def save_weights(self, path: Path) -> None:
+        """Write the model alone, with the configuration that `models.build` needs."""
+        tensors, meta = self.state()
+        model = {name: value for name, value in tensors.items() if name.startswith("model/")}
+        meta = {"config": meta["config"], "epoch": self.epoch}
+        checkpoint.write_tensors(path, model, meta)
+
+    def save(self, folder: Path) -> Path:
+        """Write this epoch's checkpoint into `folder`."""
+        return checkpoint.save_checkpoint(folder, self.epoch, *self.state())
+
+    def resume(self, folder: Path) -> list[str]:
+        """Continue from the newest whole checkpoint in `folder`; complaints about others."""
+        found, complaints = checkpoint.load_newest(folder)
+        if found is not None:
+            self.load_state(*found)
+        return [f"{complaint}; went on from epoch {self.epoch}" for complaint in complaints]
+
+
+def build_model(config: TrialConfig) -> Autoencoder:
+    """The model with the initial weights that belong to `config.seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return models.build(config)
+
+
+def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:
+    """Adam or AdamW, fused into one kernel per step."""
+    return Adam(
+        model.parameters(),
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        decoupled=config.optimizer == "adamw",
+    )
+
+
+def add_noise(clean: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:
+    """The training input `(B, C, H, W)`: fresh noise each step, or `clean` itself at factor 0."""
+    top = config.noise_factor_max
+    if config.noise_factor == 0 and not top:
+        return clean
+    factor: float | Tensor = config.noise_factor
+    if top is not None:
+        share = streams.uniform("factor", step, (len(clean), 1, 1, 1))
+        factor = config.noise_factor + (top - config.noise_factor) * share
+    draw = streams.normal if noise.random_kind(config.noise_kind) == "normal" else streams.uniform
+    return noise.corrupt(config.noise_kind, clean, factor, draw("noise", step, tuple(clean.shape)))
