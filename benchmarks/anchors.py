@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
+from benchmarks import real_images
 from studies.denoise_sweep import REFERENCE as R2
 from studies.runner import provenance
-from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.training.trial import Trial
@@ -126,9 +126,8 @@ def main() -> None:
     for name in options.only:
         config = ANCHORS[name].config
         folder = options.mnist_dir if config.dataset == "mnist" else None
-        parts = datasets.load_splits(config.dataset, ("train", "val", "test"), folder)
+        data = TrialData(*real_images.load(config.dataset, folder))
         print(name, flush=True)
-        data = TrialData(parts["train"], parts["val"], parts["test"])
         results[name] = train(config, data)
         ordered = {known: results[known] for known in ANCHORS if known in results}
         kept.write_text(json.dumps(ordered, indent=1))

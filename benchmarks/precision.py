@@ -14,8 +14,7 @@ import statistics
 
 from scipy import stats
 
-from benchmarks import measuring
-from vae_trainables import datasets
+from benchmarks import measuring, real_images
 from vae_trainables.config import Precision, TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
@@ -57,7 +56,7 @@ def main() -> None:
         made.error(f"--rounds is {options.rounds}: an interval over seeds takes at least 2")
     device = measuring.prepare(options)
     keep_freed_memory()
-    train, val, test = datasets.load_splits("fashion-mnist", ("train", "val", "test")).values()
+    train, val, test = real_images.load("fashion-mnist")
     data, final = TrialData(train, val), Evaluator(TrialData(train, test), device)
     rounds = []
     for seed in range(options.rounds):

@@ -9,7 +9,6 @@ prints the seconds and JSON with the ratios of each round and their medians.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import platform
 import statistics
@@ -20,17 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-
-
-def prepare(folder: Path) -> None:
-    """The layout that torchvision wants, from Debian's package dataset-fashion-mnist."""
-    raw = folder / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name in FILES:
-        packed = (DEBIAN / f"{name}-ubyte.gz").read_bytes()
-        (raw / f"{name}-ubyte").write_bytes(gzip.decompress(packed))
+from benchmarks.real_images import write_for_torchvision
 
 
 def seconds(command: list[str]) -> float:
@@ -74,7 +63,7 @@ def main() -> None:
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
-        prepare(data)
+        write_for_torchvision(data)
         for i in range(options.repeats):
             commands = {
                 name: ours(options, Path(scratch) / f"{name}-{i}", name)

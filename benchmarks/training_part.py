@@ -21,9 +21,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks import measuring, usual_way
-from benchmarks.studies_per_hour import prepare
-from vae_trainables import datasets
+from benchmarks import measuring, real_images, usual_way
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.numerics.allocator import keep_freed_memory
@@ -55,7 +53,7 @@ class Ours:
 
     def __init__(self, config: TrialConfig, folder: str) -> None:
         keep_freed_memory()
-        train, val = (datasets.load("fashion-mnist", split) for split in ("train", "val"))
+        train, val, _ = real_images.load("fashion-mnist")
         self.trial = Trial(config, TrialData(train, val))
 
     def epoch(self) -> tuple[float, float]:
@@ -100,7 +98,7 @@ def main() -> None:
         options.model, threads=options.threads, train_size=options.images, beta_schedule="constant"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        prepare(Path(scratch))
+        real_images.write_for_torchvision(Path(scratch))
         usual, ours = Contestant(Usual, config, scratch), Contestant(Ours, config, scratch)
         times = measuring.interleaved({"usual": usual.epoch, "ours": ours.epoch}, options.rounds)
         usual.pool.shutdown()
