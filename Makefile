@@ -23,9 +23,6 @@ endif
 COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet $(LOCK_FLAGS)
 
-# A test that needs the machine to itself is slow or drives a browser; the others run side by side.
-ALONE := slow or browser
-
 .PHONY: help setup dev data demo test test-fast lint crash-test docs lock clean
 
 help:  ## this list
@@ -54,12 +51,12 @@ demo: data  ## a laptop-sized study on real Fashion-MNIST, and its report
 	  $$(test -e $(DEMO)/demo/ledger.journal && echo --resume)
 	@$(BIN)/python -m analysis.report --study demo --tracking-uri sqlite:///$(DEMO)/mlflow.db --out $(DEMO)/report
 
-test: $(DEV_STAMP) data  ## all tests: quick ones two at a time, then what needs the machine alone
-	@$(BIN)/python -m pytest -n 2 -m "not ($(ALONE))"
-	@$(BIN)/python -m pytest -m "$(ALONE)"
+test: $(DEV_STAMP) data  ## all tests, two at a time; then those that need the machine to themselves
+	@$(BIN)/python -m pytest -n 2 -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 test-fast: $(DEV_STAMP) data  ## the tests that take seconds
-	@$(BIN)/python -m pytest -n 2 -m "not ($(ALONE))"
+	@$(BIN)/python -m pytest -n 2 -m "not alone and not slow"
 
 crash-test: $(DEV_STAMP) data  ## kill everything that can be killed, at length
 	@VAE_STUDIES_CRASH=full $(BIN)/python -m pytest tests/crash

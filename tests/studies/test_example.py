@@ -35,7 +35,8 @@ def test_the_documented_study_is_about_forty_lines() -> None:
     assert len(EXAMPLE.read_text().splitlines()) <= 50
 
 
-@pytest.mark.slow  # starts Ray, as the next one does
+@pytest.mark.alone  # starts Ray, as the next one does
+@pytest.mark.slow
 def test_the_documented_study_starts_nothing_on_a_dry_run(tmp_path: Path) -> None:
     done = run_study(tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -43,6 +44,7 @@ def test_the_documented_study_starts_nothing_on_a_dry_run(tmp_path: Path) -> Non
     assert not (tmp_path / "checkout" / "runs" / "my_first_study").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_documented_study_finishes_two_trials(tmp_path: Path) -> None:
     done = run_study(tmp_path, "--trials", "2", "--epochs", "1", "--scheduler", "none")
