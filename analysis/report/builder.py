@@ -114,7 +114,11 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
     entries = comparison.entries_of(results)
     models = images.load_models(results)
     found = [
-        overview.section(results, comparison.headline(results, entries)),
+        overview.section(
+            results,
+            comparison.headline(results, entries),
+            comparison.confirmed_numbers(results, entries),
+        ),
         comparison.section(results, entries),
         confirmed.section(results),
         images.denoising(results, models),

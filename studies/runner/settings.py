@@ -72,8 +72,8 @@ class Settings:
     preset: Annotated[
         Preset | None,
         _option(
-            "demo: 6 trials of 3 epochs on 6,000 images. quick: 30 of 6 on 20,000. "
-            "full: 100 of 20 on all, then confirmation.",
+            "demo: 10 trials of 2 epochs, then confirmation. quick: 30 of 6 on 20,000 images. "
+            "full: 100 of 20, then confirmation.",
             SEARCH,
         ),
     ] = None
@@ -217,7 +217,7 @@ _AT_LEAST = {
 
 CONFIRM_TOP = 3
 PRESETS: dict[str, dict[str, object]] = {
-    "demo": {"trials": 6, "epochs": 3, "train_size": 6_000},
+    "demo": {"trials": 10, "epochs": 2, "confirm_top": 1, "confirm_seeds": 3},
     "quick": {"trials": 30, "epochs": 6, "train_size": 20_000},
     "full": {"trials": 100, "epochs": 20, "confirm_top": CONFIRM_TOP},
 }

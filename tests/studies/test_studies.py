@@ -17,7 +17,13 @@ from studies.runner.settings import Settings, with_preset
 from vae_trainables import models
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = ("denoise_sweep", "vae_vs_ae", "representation_sweep", "generation_sweep")
+NAMES = (
+    "denoise_sweep",
+    "vae_vs_ae",
+    "representation_sweep",
+    "generation_sweep",
+    "small_denoisers",
+)
 
 
 @pytest.fixture(params=NAMES)

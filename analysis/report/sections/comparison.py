@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.report.page import Block, Section, TableBlock
+from analysis.report.page import Block, KeyNumber, Section, TableBlock
 from analysis.report.sections import confirmed
 from analysis.statistics.quantities import Quantity, quantity, sign
 from analysis.tables.table import Column, Table
@@ -19,6 +19,7 @@ BEST = 5  # trials shown as the best
 LISTED = 100  # trials in the long table; all are in trials.csv
 SCORES = ("mse", "psnr", "ssim", "neg_elbo", "probe", "frechet")
 DO_NOTHING = "do nothing"
+WIENER = "wiener"  # the whole filter; that of a rank is another row
 
 # The figures that the reference system's own report prints, for its data set and noise.
 PRINTED = {"mse": 0.018064, "psnr": 17.962, "ssim": 0.5950}
@@ -192,6 +193,28 @@ def headline(results: StudyResults, entries: list[Entry]) -> tuple[str, ...]:
     if judged is not None:
         sentences += baseline_sentences(judged, rivals, results.objective.metric)
     return tuple(sentences)
+
+
+def confirmed_numbers(results: StudyResults, entries: list[Entry]) -> tuple[KeyNumber, ...]:
+    """Winner, reference and the whole linear filter on test images; empty if not confirmed."""
+    tested = [e for e in entries if e.split == "test"]
+    winner = next((e for e in tested if e.group == "confirmed winner"), None)
+    reference = next((e for e in tested if e.group == "confirmed reference"), None)
+    wiener = next((e for e in tested if e.name == WIENER), None)
+    name = "psnr" if wiener else results.objective.metric.rpartition("/")[2]
+    shown = {"winner": winner, "reference": reference, "Wiener filter": wiener}
+    if winner is None or name not in winner.scores:
+        return ()
+    return tuple(_number(what, e, name) for what, e in shown.items() if e and name in e.scores)
+
+
+def _number(what: str, entry: Entry, name: str) -> KeyNumber:
+    measure = quantity(f"{entry.split}/{name}")
+    note = entry.name if entry.name != WIENER else "learns no network"
+    if name in entry.low:
+        limits = (measure.text(entry.low[name]), measure.text(entry.high[name]))
+        note += f"; 95 % interval {' to '.join(limits)}"
+    return KeyNumber(f"{what}, {measure.label}", measure.with_unit(entry.scores[name]), note)
 
 
 def _unconfirmed(results: StudyResults) -> str:

@@ -122,7 +122,7 @@ def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]
         rows.append(
             make(
                 f"{runs.marked(each.configuration)}, confirmed on {each.estimate.n} seeds",
-                "confirmed winner" if place == 0 else "confirmed",
+                _group(place, each.configuration),
                 "test",
                 {name: interval.mean for name, interval in spread.items()},
                 {name: interval.low for name, interval in spread.items()},
@@ -130,6 +130,12 @@ def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]
             )
         )
     return rows
+
+
+def _group(place: int, configuration: str) -> str:
+    if place == 0:
+        return "confirmed winner"
+    return "confirmed reference" if configuration == REFERENCE else "confirmed"
 
 
 def _finite(values: pd.Series[Any]) -> pd.Series[Any]:

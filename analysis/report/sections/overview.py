@@ -16,28 +16,30 @@ from analysis.tracker.runs import FAILED, METRIC, PARAM
 SCORES = ("val/psnr", "val/ssim")
 
 
-def section(results: StudyResults, headline: tuple[str, ...]) -> Section:
-    """The top of a chapter; `headline` are sentences from the comparison."""
-    blocks: list[Block] = [KeyNumbers(tuple(key_numbers(results)))]
+def section(
+    results: StudyResults, headline: tuple[str, ...], confirmed: tuple[KeyNumber, ...] = ()
+) -> Section:
+    """The top of a chapter; `headline` and `confirmed` are the comparison's sentences, scores."""
+    blocks: list[Block] = [KeyNumbers(tuple(key_numbers(results, confirmed)))]
     blocks += [Prose(text, "lead") for text in headline]
     blocks += [Prose(text, "notice") for text in warnings(results)]
     return Section("overview", "", tuple(blocks))
 
 
-def key_numbers(results: StudyResults) -> list[KeyNumber]:
-    """The winner's scores, then what was spent."""
-    found = _winner_numbers(results)
+def key_numbers(results: StudyResults, confirmed: tuple[KeyNumber, ...] = ()) -> list[KeyNumber]:
+    """The winner's scores, as `confirmed` if they are, then what was spent."""
+    numbers = [*confirmed] or _winner_numbers(results)
     counts = f"{results.count('finished')} finished, {results.count('pruned')} pruned"
     if failed := results.count(*FAILED):
         counts += f", {failed} failed"
     if running := results.count("running"):
         counts += f", {running} running"
-    found.append(KeyNumber("trials", f"{len(results.search):,}", counts))
-    found.append(KeyNumber("epochs", f"{total_epochs(results.search):,}", _saved(results)))
+    numbers.append(KeyNumber("trials", f"{len(results.search):,}", counts))
+    numbers.append(KeyNumber("epochs", f"{total_epochs(results.search):,}", _saved(results)))
     hours, what = compute_hours(results.trials)
     if hours:
-        found.append(KeyNumber(what, _hours(hours), "training alone, from the last epoch's time"))
-    return found
+        numbers.append(KeyNumber(what, _hours(hours), "training alone, from the last epoch's time"))
+    return numbers
 
 
 def _winner_numbers(results: StudyResults) -> list[KeyNumber]:

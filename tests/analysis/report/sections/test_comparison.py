@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.report.sections import comparison
+from analysis.report.sections import comparison, overview
 from analysis.report.sections.comparison import Entry
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import Examples
@@ -36,6 +36,25 @@ def test_a_confirmed_row_would_have_no_interval() -> None:
     first = comparison.entries_of(bulk_studies.results("whole"))[0]
     assert first.low["mse"] < first.scores["mse"] < first.high["mse"]
     assert "confirmed on 3 seeds" in first.name
+
+
+def test_the_first_numbers_would_flatter_although_a_confirmation_is_there() -> None:
+    results = bulk_studies.results("whole")
+    entries = comparison.entries_of(results)
+    numbers = comparison.confirmed_numbers(results, entries)
+    assert [number.label for number in numbers] == [
+        "winner, test PSNR", "reference, test PSNR", "Wiener filter, test PSNR",
+    ]  # fmt: skip
+    winner = entries[0]
+    assert numbers[0].value == quantity("test/psnr").with_unit(winner.scores["psnr"])
+    assert "confirmed on 3 seeds; 95 % interval" in numbers[0].note
+    assert numbers[2].value == "18.01 dB"
+    assert overview.key_numbers(results, numbers)[:3] == [*numbers]
+
+
+def test_an_unconfirmed_study_would_show_test_numbers() -> None:
+    results = bulk_studies.results("plain")
+    assert comparison.confirmed_numbers(results, comparison.entries_of(results)) == ()
 
 
 def test_the_printed_row_would_stand_beside_another_task() -> None:
