@@ -24,7 +24,7 @@ import psutil
 import ray
 from ray import tune
 
-from studies.definition import Objective
+from studies.definition import Goal, Objective
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.scheduling.desk import Desk, Limits
 from studies.scheduling.pruning import SuccessiveHalving
@@ -109,7 +109,7 @@ class Office:
 
     def __init__(self, folder: Path, trials: int, reports: int) -> None:
         self.ledger = Ledger(folder, "simulated")
-        self.ledger.create(["minimize"], {})
+        self.ledger.create(Goal((MSE,), MSE), {})
         self.ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
         artifacts = (folder / "artifacts").as_uri()
         uri = f"sqlite:///{folder}/mlflow.db"

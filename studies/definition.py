@@ -24,6 +24,34 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What a study optimises, and what its trials end early by.
+
+    metrics: all that is kept of each epoch: a later change of objectives finds its values there.
+    """
+
+    objectives: tuple[Objective, ...]
+    prune_on: Objective
+    metrics: frozenset[str] = frozenset()
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names of the metrics that are kept of each epoch."""
+        own = {objective.metric for objective in (*self.objectives, self.prune_on)}
+        return self.metrics | own
+
+    def values(self, metrics: Mapping[str, float]) -> list[float] | None:
+        """The objectives among `metrics`; None if one is missing."""
+        if any(objective.metric not in metrics for objective in self.objectives):
+            return None
+        return [metrics[objective.metric] for objective in self.objectives]
+
+    def named(self) -> list[list[str]]:
+        """The objectives as plain values, fit for JSON."""
+        return [[objective.metric, objective.direction] for objective in self.objectives]
+
+
+@dataclass(frozen=True)
 class StudyDefinition:
     """A question to a family of trials.
 
@@ -31,8 +59,8 @@ class StudyDefinition:
     reference: the configuration every result is compared with; always the first trial.
     space: define-by-run Optuna space; returns the fields of `reference` that it changes.
     objectives: what may be optimised, by the name used with `--objective`; the first is default.
-    prune_on: the single metric that early stopping of trials (ASHA) compares; it must not be
-        moved by a β warm-up.
+    prune_on: the single metric that early stopping of trials (ASHA) compares, at epochs in which
+        each trial's β is as large as it will be. It need not be an objective.
     reference_choices: suggestions that lead `space` to `reference` where the names of the
         suggestions are not fields of it.
     companions: what `--reference` trains beside the reference, on the same seeds, because the

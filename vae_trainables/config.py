@@ -77,6 +77,12 @@ class TrialConfig(ModelConfig):
     precision: Precision = Field("fp32", description="of the products in training and validation")
     epochs: int = Field(20, ge=1)
     patience: int = Field(0, ge=0, description="early stopping in epochs after warm-up; 0 = off")
+    watch: str = Field(
+        "val/neg_elbo",
+        pattern="^val/.",
+        description="metric that plateau and patience watch; a search sets its objective",
+    )
+    watch_direction: Literal["minimize", "maximize"] = "minimize"
 
     eval_noise_kind: NoiseKind = "gaussian"
     eval_noise_factor: float = Field(

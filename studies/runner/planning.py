@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from pydantic import ValidationError
 
-from studies.definition import Objective, StudyDefinition
+from studies.definition import Goal, Objective, StudyDefinition
 from studies.errors import InputError
+from studies.ledger.layout import Parameters
 from studies.ledger.ledger import Ledger, LedgerTrial, Phase
 from studies.runner.settings import Settings
 from studies.scheduling.pruning import SuccessiveHalving
 from vae_trainables.config import TrialConfig, stable_hash
 
 DRAWS = 64  # of a space, to see what it suggests
+WATCH = ("watch", "watch_direction")
 CONFIRM_SEED = 1_000_000  # fresh seeds: far from any that a search used
 
 
@@ -40,6 +43,33 @@ class Plan:
         """The configuration that `trial` suggests."""
         return updated(self.reference, self.definition.space(trial))
 
+    @property
+    def goal(self) -> Goal:
+        """What is optimised; of each epoch all is kept that this definition may ever optimise."""
+        offered = frozenset(o.metric for o in self.definition.objectives.values())
+        return Goal(tuple(self.objectives), self.definition.prune_on, offered)
+
+    def express(self, config: TrialConfig, params: Mapping[str, Any]) -> Parameters | None:
+        """The suggestions by which the space leads to `config`, or None if it cannot.
+
+        params: those of another space, where names of suggestions are no fields.
+        """
+        fields = config.model_dump()
+        trial = optuna.trial.FixedTrial({**fields, **self.definition.reference_choices, **params})
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a value out of its range is told below
+                led_to = self.configure(trial)  # type: ignore[arg-type]
+            inside = all(
+                distribution._contains(distribution.to_internal_repr(trial.params[name]))
+                for name, distribution in trial.distributions.items()
+            )
+        except (ValueError, InputError):  # no choice any more, of another kind
+            return None
+        if not inside or _trained(led_to) != _trained(config):
+            return None
+        return dict(trial.params), dict(trial.distributions)
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change while a study goes on, for its results to be comparable."""
         return {
@@ -61,19 +91,29 @@ class Plan:
         )
 
     def sampler(self, already: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler; on resume it must not repeat the random numbers it began with."""
+        """Optuna's sampler; on resume it must not repeat the random numbers it began with.
+
+        Its remarks about conditional parameters, which it draws at random, are no user's concern.
+        """
         seed = self.settings.seed + already
-        match self.settings.sampler:
-            case "tpe":
-                return optuna.samplers.TPESampler(seed=seed)
-            case "random":
-                return optuna.samplers.RandomSampler(seed=seed)
-            case "gp":
-                return optuna.samplers.GPSampler(seed=seed)
-            case "qmc":
-                return optuna.samplers.QMCSampler(seed=seed)
-            case "nsga2":
-                return optuna.samplers.NSGAIISampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            match self.settings.sampler:
+                case "tpe":
+                    return optuna.samplers.TPESampler(seed=seed)
+                case "random":
+                    return optuna.samplers.RandomSampler(seed=seed)
+                case "gp":
+                    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
+                case "qmc":
+                    return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+                case "nsga2":
+                    return optuna.samplers.NSGAIISampler(seed=seed)
+
+
+def _trained(config: TrialConfig) -> dict[str, Any]:
+    """What decides about a trial's figures, up to the seed and what is looked at."""
+    return config.model_dump(exclude={"seed", "threads", "evaluations", *WATCH})
 
 
 def widest_latent(plan: Plan) -> int:
@@ -111,6 +151,7 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
         "threads": settings.threads,
         "evaluations": tuple(sorted(evaluations)),
     }
+    changes |= _watched(definition, settings, objectives)
     for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
@@ -119,6 +160,18 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
     plan = Plan(definition, settings, reference, objectives, companions)
     _try_space(plan)
     return plan
+
+
+def _watched(
+    definition: StudyDefinition, settings: Settings, objectives: list[Objective]
+) -> dict[str, Any]:
+    """What plateau and early stopping watch: what the search optimises, unless the study says.
+
+    `--reference` optimises nothing: its trials watch what the reference says.
+    """
+    if settings.reference or "watch" in definition.reference.model_fields_set:
+        return {}
+    return {"watch": objectives[0].metric, "watch_direction": objectives[0].direction}
 
 
 def _try_space(plan: Plan) -> None:
@@ -174,7 +227,7 @@ def _next_seed(ledger: Ledger, seeds: int) -> tuple[LedgerTrial, int] | None:
     if seeds == 1:
         return None
     for group in groups(ledger).values():
-        if len(group) < seeds and group[0].status == "finished":
+        if len(group) < seeds and group[0].values is not None:
             return group[0], max(t.config.seed for t in group) + 1
     return None
 
@@ -233,7 +286,7 @@ def confirmation_runs(
 
 def ranking(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
     """One finished search trial per configuration, best mean of the first objective first."""
-    finished = [[t for t in g if t.status == "finished"] for g in groups(ledger).values()]
+    finished = [[t for t in g if t.values is not None] for g in groups(ledger).values()]
     sign = -1.0 if plan.objectives[0].direction == "maximize" else 1.0
     whole = [g for g in finished if len(g) >= plan.settings.seeds]
 

@@ -25,6 +25,8 @@ DECISIVE = {
     "code": "the code of vae_trainables",
 }
 
+SPACE = ("space", "fixed")  # what leads from a sampler's parameters to a configuration
+
 
 def check_folder(plan: Plan, folder: Path) -> None:
     """Raise InputError where the flags and what lies in the folder contradict each other."""
@@ -61,13 +63,29 @@ def open_ledger(plan: Plan, folder: Path, found: dict[str, Any]) -> Iterator[tup
     try:
         remarks = [ledger.journal.repaired] if ledger.journal.repaired else []
         if ledger.exists:
-            remarks += changes(ledger.facts(), found, allow=plan.settings.allow_changed)
+            before = ledger.facts()
+            remarks += changes(before, found, allow=plan.settings.allow_changed)
+            moved = any(before.get(name) != found[name] for name in SPACE)
+            ledger.pursue(plan.goal, plan.express if moved else None)
+            remarks += untaught(ledger)
             ledger.set_facts(found)
         else:
-            ledger.create([o.direction for o in plan.objectives], found)
+            ledger.create(plan.goal, found)
         yield ledger, "; ".join(remarks)
     finally:
         ledger.close()
+
+
+def untaught(ledger: Ledger) -> list[str]:
+    """How many results of the search say nothing to the sampler any more, in words."""
+    ended = [t for t in ledger.trials.values() if t.phase == "search" and t.status == "finished"]
+    count = sum(trial.outside or trial.values is None for trial in ended)
+    if not count:
+        return []
+    return [
+        f"{count} of {len(ended)} finished trials are kept, but the sampler does not learn from "
+        "them: they lie outside of the present space, or an objective was not measured"
+    ]
 
 
 def changes(before: dict[str, Any], now: dict[str, Any], *, allow: bool) -> list[str]:

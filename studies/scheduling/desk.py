@@ -20,7 +20,7 @@ from typing import Any
 from studies.definition import Objective
 from studies.errors import StudyStopped
 from studies.ledger.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
-from studies.scheduling.pruning import SuccessiveHalving
+from studies.scheduling.pruning import SuccessiveHalving, comparable
 from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables import checkpoint
@@ -84,7 +84,10 @@ class Desk:
             for trial in ledger.trials.values():
                 if trial.extra_seed or trial.phase != "search":
                     continue
-                pruner.restore(trial.key, trial.reports)
+                curve = trial.curve(prune_on.metric)
+                pruner.restore(
+                    trial.key, {e: comparable(trial.config, e, v) for e, v in curve.items()}
+                )
 
     def next(self) -> LedgerTrial | None:
         """The trial to train next: first what was left unfinished, then new ones.
@@ -135,14 +138,16 @@ class Desk:
         if not math.isfinite(value):
             self.end(trial, "diverged", f"{self.prune_on.metric} is {value}")
             return True
-        self.ledger.report(trial, record.epoch, value)
+        self.ledger.report(trial, record.epoch, record.metrics)
         if record.outcome == "finished":
             self._finish(trial, record)
             return True
         pruned = (
             self.pruner is not None
             and not trial.extra_seed
-            and self.pruner.should_stop(trial.key, record.epoch, value)
+            and self.pruner.should_stop(
+                trial.key, record.epoch, comparable(trial.config, record.epoch, value)
+            )
         )
         if pruned:
             self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")

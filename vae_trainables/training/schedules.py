@@ -76,6 +76,19 @@ def warmup_epochs(config: TrialConfig) -> int:
     return 0 if config.beta_schedule == "constant" else config.warmup_epochs
 
 
+def settled(config: TrialConfig, epoch: int) -> bool:
+    """Whether beta was at its largest in the second half of `epoch` (1-based), or weighs nothing.
+
+    Only then is a figure that beta moves, such as the MSE, comparable with another trial's: early
+    in a warm-up it is flattered, and at each beginning of the cyclical schedule again.
+    """
+    if not config.variational:
+        return True
+    steps = 1000  # of an epoch; any even number gives the same, schedules depend on the share
+    middle, last = (epoch - 1) * steps + steps // 2, epoch * steps - 1
+    return all(beta(config, step, steps) == config.beta for step in (middle, last))
+
+
 def lr(config: TrialConfig, step: int, total_steps: int) -> float:
     """Learning rate at `step` (0-based) of `total_steps`.
 
@@ -104,8 +117,13 @@ class _Stagnation:
             self.bad_epochs += 1
 
 
+def _heard(config: TrialConfig, epoch: int) -> bool:
+    """Whether a watcher listens: behind the warm-up, and not where the cycle begins anew."""
+    return epoch > warmup_epochs(config) and settled(config, epoch)
+
+
 class Plateau:
-    """Halves the learning rate when a validation figure stops falling.
+    """Halves the learning rate when a validation figure, `config.watch`, stops falling.
 
     As torch's ReduceLROnPlateau with threshold 0, but deaf until beta has risen: warm-up itself
     raises a weighted loss, and in reference system R2 that alone cost the learning rate a half.
@@ -120,13 +138,12 @@ class Plateau:
             raise ValueError(f"patience {patience} must be at least 0 epochs")
         self.factor, self.patience = factor, patience
         self.scale = 1.0  # multiplies the learning rate
-        self._active = config.lr_schedule == "plateau"
-        self._warmup_epochs = warmup_epochs(config)
+        self._config = config
         self._watch = _Stagnation()
 
     def update(self, epoch: int, value: float) -> float:
         """Take the figure of `epoch` (1-based), lower is better; returns the new `scale`."""
-        if self._active and epoch > self._warmup_epochs:
+        if self._config.lr_schedule == "plateau" and _heard(self._config, epoch):
             self._watch.update(value)
             if self._watch.bad_epochs > self.patience:
                 self.scale *= self.factor
@@ -144,16 +161,19 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Stops after `config.patience` epochs in a row, warm-up excepted, without a best; 0: never."""
+    """Stops after `config.patience` epochs in a row, warm-up excepted, without a best; 0: never.
+
+    A best of the same figure that `Plateau` watches.
+    """
 
     def __init__(self, config: TrialConfig) -> None:
         self.patience = config.patience
-        self._warmup_epochs = warmup_epochs(config)
+        self._config = config
         self._watch = _Stagnation()
 
     def update(self, epoch: int, value: float) -> bool:
         """Take the figure of `epoch` (1-based), lower is better; True: stop now."""
-        if epoch > self._warmup_epochs:
+        if _heard(self._config, epoch):
             self._watch.update(value)
         return 0 < self.patience <= self._watch.bad_epochs
 

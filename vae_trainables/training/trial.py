@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from vae_trainables import checkpoint, models
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import Evaluation, TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator, as_float
@@ -144,9 +144,23 @@ class Trial:
         return schedules.lr(self.config, step, total) * self.plateau.scale
 
     def _adapt(self, metrics: dict[str, float]) -> None:
-        """Plateau and early stopping watch a quantity that warm-up does not move."""
-        self.plateau.update(self.epoch, metrics["val/neg_elbo"])
-        self.stopped_early = self.early_stopping.update(self.epoch, metrics["val/neg_elbo"])
+        """Plateau and early stopping, where either is on, watch `config.watch`."""
+        config = self.config
+        if config.lr_schedule != "plateau" and not config.patience:
+            return
+        value = metrics.get(config.watch)
+        if value is None:
+            self._check_watch(metrics)
+            return
+        signed = -value if config.watch_direction == "maximize" else value
+        self.plateau.update(self.epoch, signed)
+        self.stopped_early = self.early_stopping.update(self.epoch, signed)
+
+    def _check_watch(self, metrics: dict[str, float]) -> None:
+        """An extra may be missing where it cannot be computed; no metric has another name."""
+        if self.config.watch.removeprefix("val/") not in get_args(Evaluation):
+            names = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
+            raise ValueError(f"watch = {self.config.watch!r} is no metric; there are {names}")
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the rest of the training depends on: tensors, and JSON-able facts."""

@@ -6,11 +6,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from studies.definition import Goal, Objective
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import OPTUNA_STATE, Ledger, Status, study_folder
 from vae_trainables.config import TrialConfig
 
 REFERENCE = TrialConfig(epochs=3)
+MSE = Objective("val/mse", "minimize")
+GOAL = Goal((MSE,), MSE)
 
 
 def configure(trial: optuna.Trial) -> TrialConfig:
@@ -24,7 +27,7 @@ def coarse(trial: optuna.Trial) -> TrialConfig:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path, "a study")
-    ledger.create(["minimize"], {"data": "abc"})
+    ledger.create(GOAL, {"data": "abc"})
     ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
     return ledger
 
@@ -32,45 +35,46 @@ def ledger(tmp_path: Path) -> Ledger:
 def reopened(ledger: Ledger) -> Ledger:
     ledger.close()
     again = Ledger(ledger.folder, ledger.name)
+    again.pursue(GOAL, None)
     again.use_sampler(optuna.samplers.RandomSampler(seed=1))
     return again
 
 
 def optuna_states(ledger: Ledger) -> list[TrialState]:
-    return [t.state for t in ledger._studies["search"].get_trials(deepcopy=False)]
+    return [t.state for t in ledger._layout.frozen("search")]
 
 
 @pytest.mark.parametrize("status", [s for s in OPTUNA_STATE if s not in ("planned", "running")])
 def test_every_status_survives_and_is_the_same_in_optuna(ledger: Ledger, status: Status) -> None:
     trial = ledger.ask(configure, REFERENCE)
     ledger.start(trial)
-    ledger.report(trial, 1, 0.5)
+    ledger.report(trial, 1, {"val/mse": 0.5})
     ledger.end(trial, status, values=[0.25] if status == "finished" else None, reason="why")
     assert list(ledger.open) == (["0000"] if status == "interrupted" else [])
     again = reopened(ledger).trials["0000"]
     assert again.status == status
     assert again.reason == "why"
-    assert again.reports == {1: 0.5}
+    assert again.curve("val/mse") == {1: 0.5}
     assert again.config == trial.config
-    assert again.values == {"finished": [0.25], "pruned": [0.5]}.get(status)
+    assert again.values == ([0.25] if status == "finished" else None)
 
 
 def test_a_pruned_trial_reaches_the_sampler_as_pruned_at_its_epoch(ledger: Ledger) -> None:
     trial = ledger.ask(configure, REFERENCE)
     ledger.start(trial)
     for epoch, value in ((1, 0.5), (2, 0.4)):
-        ledger.report(trial, epoch, value)
+        ledger.report(trial, epoch, {"val/mse": value})
     ledger.end(trial, "pruned", values=None, reason="")
-    frozen = ledger._studies["search"].trials[0]
-    assert frozen.state == TrialState.PRUNED
-    assert frozen.last_step == 2
-    assert frozen.value == 0.4
+    (frozen,) = ledger.shown()
+    assert (frozen.state, frozen.intermediate_values) == (TrialState.PRUNED, {1: 0.5, 2: 0.4})
+    (recorded,) = ledger._layout.frozen("search")
+    assert (recorded.state, recorded.last_step) == (TrialState.PRUNED, 2)
 
 
 def test_what_ran_when_the_driver_died_is_interrupted_and_begins_again(ledger: Ledger) -> None:
     trial = ledger.ask(configure, REFERENCE)
     ledger.start(trial)
-    ledger.report(trial, 1, 0.5)
+    ledger.report(trial, 1, {"val/mse": 0.5})
     ledger = reopened(ledger)
     trial = ledger.trials["0000"]
     assert trial.status == "interrupted"
@@ -78,11 +82,11 @@ def test_what_ran_when_the_driver_died_is_interrupted_and_begins_again(ledger: L
     ledger.start(trial)
     assert trial.attempt == 2
     assert optuna_states(ledger) == [TrialState.RUNNING]
-    ledger.report(trial, 1, 99.0)
-    assert trial.reports == {1: 0.5}, "an epoch that was reported stays as it was"
-    ledger.report(trial, 2, 0.4)
+    ledger.report(trial, 1, {"val/mse": 99.0})
+    assert trial.curve("val/mse") == {1: 0.5}, "an epoch that was reported stays as it was"
+    ledger.report(trial, 2, {"val/mse": 0.4})
     ledger.end(trial, "finished", values=[0.4], reason="")
-    assert reopened(ledger).trials["0000"].reports == {1: 0.5, 2: 0.4}
+    assert reopened(ledger).trials["0000"].curve("val/mse") == {1: 0.5, 2: 0.4}
 
 
 def test_what_was_planned_but_not_begun_stays_planned_with_its_configuration(
@@ -173,7 +177,7 @@ def test_names_that_give_the_same_folder_are_told_apart(tmp_path: Path) -> None:
     folder = study_folder(tmp_path, "a b")
     assert folder == study_folder(tmp_path, "a/b")
     ledger = Ledger(folder, "a b")
-    ledger.create(["minimize"], {})
+    ledger.create(GOAL, {})
     ledger.close()
     with pytest.raises(LedgerError, match="holds the study 'a b'"):
         Ledger(folder, "a/b")
@@ -194,7 +198,7 @@ def test_what_waits_for_a_worker_is_not_suggested_anew(ledger: Ledger) -> None:
     """Optuna's `ask` takes waiting trials for enqueued suggestions and would begin them again."""
     lost = ledger.ask(configure, REFERENCE)
     ledger.start(lost)
-    ledger.report(lost, 1, 0.5)
+    ledger.report(lost, 1, {"val/mse": 0.5})
     ledger.end(lost, "interrupted", values=None, reason="the worker process died")
     seed = ledger.plan("search", REFERENCE, like=lost, reference=False)
     assert ledger.ask(configure, REFERENCE).key == "0002"
@@ -202,7 +206,7 @@ def test_what_waits_for_a_worker_is_not_suggested_anew(ledger: Ledger) -> None:
     assert ledger.ask(configure, REFERENCE).key == "0003"
     ledger.enqueue({"lr": 2e-3})  # while a suggestion that somebody enqueued is still taken
     assert ledger.ask(configure, REFERENCE).config.lr == 2e-3
-    assert (ledger.trials[lost.key].attempt, ledger.trials[lost.key].reports) == (1, {1: 0.5})
+    assert (lost.attempt, lost.curve("val/mse")) == (1, {1: 0.5})
     assert ledger.trials[seed.key].status == "planned"
     assert ledger.suggested == 4
 
@@ -222,12 +226,12 @@ def test_facts_are_kept(ledger: Ledger) -> None:
 def test_a_ledger_that_ends_after_any_byte_opens_and_goes_on(tmp_path: Path) -> None:
     """A driver can be killed at any line, and the kernel may write a part of its last lines."""
     whole = Ledger(tmp_path / "whole", "s")
-    whole.create(["minimize"], {"data": "abc"})
+    whole.create(GOAL, {"data": "abc"})
     whole.use_sampler(optuna.samplers.RandomSampler(seed=0))
     for status in ("finished", "failed", "interrupted"):
         trial = whole.ask(configure, REFERENCE)
         whole.start(trial)
-        whole.report(trial, 1, 0.5)
+        whole.report(trial, 1, {"val/mse": 0.5})
         whole.end(trial, status, values=[0.5] if status == "finished" else None, reason="")
     whole.close()
     content = whole.journal.path.read_bytes()
@@ -240,8 +244,10 @@ def test_a_ledger_that_ends_after_any_byte_opens_and_goes_on(tmp_path: Path) -> 
 
 
 def _goes_on(ledger: Ledger) -> None:
-    if not ledger.exists:
-        ledger.create(["minimize"], {"data": "abc"})
+    if ledger.exists:
+        ledger.pursue(GOAL, None)
+    else:
+        ledger.create(GOAL, {"data": "abc"})
     ledger.use_sampler(optuna.samplers.RandomSampler(seed=1))
     assert ledger.facts() == {"data": "abc"}
     for trial in list(ledger.open.values()):

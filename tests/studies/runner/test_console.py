@@ -29,7 +29,7 @@ def opened(tmp_path: Path, **settings: Any) -> tuple[Console, Ledger, Plan, list
     given = {"trials": 2, "epochs": 4, "study": "konsol"} | settings
     plan = make_plan(STUDY, Settings(**given))
     ledger = Ledger(tmp_path, plan.name)
-    ledger.create([each.direction for each in plan.objectives], {})
+    ledger.create(plan.goal, {})
     console = Console(plan)
     lines: list[str] = []
     console.say = lines.append  # type: ignore[method-assign]
@@ -48,7 +48,7 @@ def test_facts_come_from_the_ledger(tmp_path: Path, clock: SimpleNamespace) -> N
     console, ledger, plan, lines = opened(tmp_path)
     first, _ = begin(ledger, plan, 0), begin(ledger, plan, 1)
     for epoch in range(1, 5):
-        ledger.report(first, epoch, 0.5 / epoch)
+        ledger.report(first, epoch, {"val/mse": 0.5 / epoch})
     console.tick()
     clock.now += 72
     ledger.end(first, "finished", values=[0.125], reason="")

@@ -64,7 +64,7 @@ def test_an_unknown_objective_names_the_known_ones() -> None:
 
 def opened(folder: Path, plan: Plan) -> Ledger:
     ledger = Ledger(folder, plan.name)
-    ledger.create(["minimize"], {})
+    ledger.create(plan.goal, {})
     ledger.use_sampler(plan.sampler(0))
     return ledger
 

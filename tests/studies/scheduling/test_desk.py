@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from studies.definition import Objective
+from studies.definition import Goal, Objective
 from studies.errors import StudyStopped
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.scheduling.desk import Desk, Limits
@@ -42,7 +42,9 @@ class Office:
         self.ledger = Ledger(folder, "s")
         objectives = kwargs.pop("objectives", [MSE])
         if not self.ledger.exists:
-            self.ledger.create([o.direction for o in objectives], {})
+            self.ledger.create(Goal(tuple(objectives), MSE), {})
+        else:
+            self.ledger.pursue(Goal(tuple(objectives), MSE), None)
         self.ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
         self.tracker = SpoolOnly(folder / "spool", "sqlite:///x", "s")
         limits = kwargs.pop("limits", Limits())
@@ -173,7 +175,7 @@ def test_a_killed_driver_goes_on_with_what_was_under_way(tmp_path: Path) -> None
         again.report(resumed, epoch, mse=0.5 / epoch)
     metrics = [e for e in again.tracker.events() if e["event"] == "metrics"]
     assert [e["epoch"] for e in metrics] == [1, 2], "no point is logged twice"
-    assert resumed.reports == {1: 0.5, 2: 0.25}
+    assert resumed.curve("val/mse") == {1: 0.5, 2: 0.25}
 
 
 def test_an_interruption_is_told_and_the_trial_goes_on_later(tmp_path: Path) -> None:
