@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
 from studies.ledger.ledger import study_folder
-from studies.runner import address, capacity, cluster, planning, preflight
+from studies.runner import address, capacity, cluster, fitness, planning, preflight
 from studies.runner import resuming as opening
 from studies.runner.console import Console
 from studies.runner.interrupts import StopRequest
@@ -60,8 +60,10 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
 
 
 def _load(plan: planning.Plan) -> TrialData:
-    """The data, and with it all that trains."""
+    """The data, which what is to be trained must fit, and with it all that trains."""
     with uncollected():
         from studies.runner import run
 
-    return run.load_data(plan)
+    data = run.load_data(plan)
+    fitness.check(plan, data)
+    return data

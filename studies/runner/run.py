@@ -41,7 +41,7 @@ def load_data(plan: Plan) -> TrialData:
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     net = None
-    if "frechet" in plan.reference.evaluations:
+    if "frechet" in plan.reference.evaluations and features.unfit(found["train"]) is None:
         net = dict(features.feature_net(found["train"]).net.state_dict())
     return TrialData(found["train"], found["val"], found.get("test"), net)
 
