@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from ray.exceptions import RayTaskError
 
 import studies.workers.environment  # noqa: F401  # before Ray starts
 from studies.errors import StudyError
-from studies.runner import preflight
+from studies.runner import folders, preflight
+from studies.runner.address import cluster_address
+from studies.runner.cores import usable_cores
 from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
 from studies.workers.replacing import Replacement, replaced
@@ -55,7 +57,7 @@ ALONE: tuple[Replacement, ...] = (
 
 def is_own(settings: Settings) -> bool:
     """Whether the study runs on a Ray of its own: one node, this one."""
-    return settings.address is None and "RAY_ADDRESS" not in os.environ
+    return cluster_address(settings) is None
 
 
 def keeps_workers_ready(settings: Settings) -> bool:
@@ -67,15 +69,22 @@ def keeps_workers_ready(settings: Settings) -> bool:
 
 
 @contextmanager
-def connected(settings: Settings, stop: StopRequest) -> Iterator[None]:
-    """Connect or start; on leaving, trials that still run end with the driver."""
-    if is_own(settings):
+def connected(
+    settings: Settings, stop: StopRequest, cpus: int, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Connect, or start a Ray of `cpus` CPUs; trials that still run at the end end with it."""
+    address = cluster_address(settings)
+    if address is None:
         preflight.local_gpus(settings.gpus)
         if keeps_workers_ready(settings):
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-        _start_local(settings, stop)
+        folder, remark = folders.session_folder()
+        if remark:
+            say(f"note: {remark}")
+        folders.provide_token()
+        _start_local(cpus, settings.gpus, folder, stop)
     else:
-        _connect(settings.address or os.environ["RAY_ADDRESS"])
+        _connect(address)
     try:
         yield
     finally:
@@ -88,7 +97,7 @@ def release(settings: Settings) -> None:
         ray.shutdown()
 
 
-def _start_local(settings: Settings, stop: StopRequest) -> None:
+def _start_local(cpus: int, gpus: int, folder: Path, stop: StopRequest) -> None:
     """A Ray of our own. Ray gives its start 30 s, which a busy machine may need more than once."""
     mine = psutil.Process()
     others = set(mine.children(recursive=True))
@@ -103,8 +112,9 @@ def _start_local(settings: Settings, stop: StopRequest) -> None:
             with stop.ending_the_process(abandon), replaced(ALONE):
                 ray.init(
                     address="local",  # not a cluster that happens to run here, unknown to us
-                    num_cpus=settings.cpus or os.cpu_count(),
-                    num_gpus=settings.gpus,
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    _temp_dir=str(folder),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -116,7 +126,7 @@ def _start_local(settings: Settings, stop: StopRequest) -> None:
                 first = (str(error).splitlines() or [""])[0]
                 raise StudyError(
                     f"Ray did not start in {START_ATTEMPTS} attempts ({first}): is the machine "
-                    "overloaded, or /tmp full?"
+                    f"overloaded, or the disk of {folder} full? RAY_TMPDIR names another folder"
                 ) from error
 
 
@@ -153,10 +163,17 @@ def _muted() -> Iterator[None]:
 
 def check(settings: Settings, uri: str) -> None:
     """The cluster can run this study on every node; raises PreflightError."""
-    wanted_cpus = max(settings.cpus or 0, settings.threads * max(settings.gpus, 1))
-    preflight.cluster_has(ray.cluster_resources(), settings.gpus, wanted_cpus)
     if is_own(settings):
-        return  # the checks before have seen this node
+        return  # it has what it was started with, and the checks before have seen this node
+    per_trial = settings.threads * max(settings.gpus, 1)
+    preflight.cluster_has(
+        ray.cluster_resources(), settings.gpus, max(settings.cpus or 0, per_trial)
+    )
+    if cores(settings) < settings.threads:
+        raise preflight.PreflightError(
+            f"--threads is {settings.threads}, but no node of the cluster has as many CPUs; give "
+            "fewer"
+        )
     if settings.dry_run and settings.address:
         preflight.upload_fits(Path.cwd())  # a job, in which no address is given, has passed that
     storage = str(settings.storage.absolute())
@@ -201,9 +218,9 @@ def _answer(node: str, reference: Any) -> dict[str, object]:
     return facts
 
 
-def concurrent_trials(settings: Settings) -> int:
-    """How many trials train at a time."""
-    if settings.gpus:
-        return settings.gpus
-    cpus = settings.cpus or int(ray.cluster_resources()["CPU"])
-    return max(1, cpus // settings.threads)
+def cores(settings: Settings) -> int:
+    """Cores to train on: this process's, or of a cluster those that whole trials can have."""
+    if is_own(settings):
+        return usable_cores()
+    alive = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    return sum(int(cpus // settings.threads) * settings.threads for cpus in alive)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
 from studies.ledger.ledger import study_folder
-from studies.runner import cluster, planning, preflight
+from studies.runner import address, capacity, cluster, fitness, planning, preflight
 from studies.runner import resuming as opening
 from studies.runner.console import Console
 from studies.runner.interrupts import StopRequest
@@ -27,6 +27,8 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     do the same; a job does it before it connects, for its copy of the code may go then.
     """
     plan = planning.make_plan(definition, settings)
+    address.check(settings, definition.kind)
+    at_once = capacity.before_start(plan) if cluster.is_own(settings) else capacity.Workers(0)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
     preflight.storage_is_writable(settings.storage)
     preflight.tracker_answers(uri)
@@ -37,8 +39,11 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     console = Console(plan)
     ahead = nullcontext() if settings.dry_run else start_sender(folder / "spool", uri)
     data = None if cluster.is_own(settings) else _load(plan)
-    with ahead as sender, cluster.connected(settings, stop):
+    ray = cluster.connected(settings, stop, at_once.count * settings.threads, console.say)
+    with ahead as sender, ray:
         stop.listen()
+        if at_once.remark:
+            console.say(f"note: {at_once.remark}")
         data = data or _load(plan)
         cluster.check(settings, uri)  # nothing is written before
         if settings.dry_run:
@@ -50,12 +55,15 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
                 console.say(f"note: {remark}")
             from studies.runner import run
 
-            return run.Run(plan, data, ledger, folder, uri, console, stop, sender).run()
+            opened_run = run.Run(plan, data, ledger, folder, uri, console, stop, sender, at_once)
+            return opened_run.run()
 
 
 def _load(plan: planning.Plan) -> TrialData:
-    """The data, and with it all that trains."""
+    """The data, which what is to be trained must fit, and with it all that trains."""
     with uncollected():
         from studies.runner import run
 
-    return run.load_data(plan)
+    data = run.load_data(plan)
+    fitness.check(plan, data)
+    return data

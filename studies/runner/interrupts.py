@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,10 +17,11 @@ REASONS = {signal.SIGINT: "stopped by the user (Ctrl-C)", signal.SIGTERM: "stopp
 
 
 class StopRequest:
-    """Whether somebody asked the study to stop."""
+    """Whether somebody asked the study to stop: by a signal, or a program by `ask`."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.reason = ""
         self.at_once = True  # outside the training loop there is nothing to leave half done
         self._abandon: Callable[[], None] | None = None
         self._pid = os.getpid()
@@ -31,13 +33,21 @@ class StopRequest:
 
     def check(self) -> None:
         """Raise StudyStopped if asked to."""
-        if self.signal:
-            raise StudyStopped(REASONS[self.signal])
+        if self.signal or self.reason:
+            raise StudyStopped(REASONS[self.signal] if self.signal else self.reason)
+
+    def ask(self, reason: str = "stopped by its caller") -> None:
+        """Stop at the next check, from any thread: for a program that runs a study in one."""
+        self.reason = reason
 
     def listen(self) -> None:
-        """Take the signals, also from Ray: its own handler of SIGTERM aborts the process."""
-        for number in EXIT_CODES:
-            signal.signal(number, self._handle)
+        """Take the signals, also from Ray: its own handler of SIGTERM aborts the process.
+
+        Python gives them to the main thread alone: in another, a study hears of `ask` only.
+        """
+        if _in_main_thread():
+            for number in EXIT_CODES:
+                signal.signal(number, self._handle)
 
     @contextmanager
     def ending_the_process(self, abandon: Callable[[], None]) -> Iterator[None]:
@@ -70,5 +80,10 @@ def listening() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if _in_main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

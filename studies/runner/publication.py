@@ -81,6 +81,8 @@ def publish_baselines(
     split = data.test if split_name == "test" else data.val
     if config.eval_noise_factor == 0 or split is None:
         return
+    if len(data.train.take(config.train_size)) < baselines.LEAST_IMAGES:
+        return
     training = baseline_training(config, data)
     clean = as_float(split.images)
     noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)

@@ -12,7 +12,7 @@ from typing import Any
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, Phase
-from studies.runner import cluster, planning, publication
+from studies.runner import capacity, cluster, planning, publication
 from studies.runner.console import Console
 from studies.runner.interrupts import StopRequest
 from studies.runner.planning import Plan
@@ -41,7 +41,7 @@ def load_data(plan: Plan) -> TrialData:
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     net = None
-    if "frechet" in plan.reference.evaluations:
+    if "frechet" in plan.reference.evaluations and features.unfit(found["train"]) is None:
         net = dict(features.feature_net(found["train"]).net.state_dict())
     return TrialData(found["train"], found["val"], found.get("test"), net)
 
@@ -68,6 +68,8 @@ class Run:
     stop: StopRequest
     sender: socket.socket | None
     """The line to a sender that was started ahead."""
+    announced: capacity.Workers | None = None
+    """Of how many workers the user has been told already."""
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
@@ -102,7 +104,7 @@ class Run:
         try:
             ready = cluster.keeps_workers_ready(self.plan.settings)
             with replaced(tuning.WAITING if ready else ()):
-                self._train(desk, pack(data))
+                self._train(desk, pack(data), phase)
             if desk.stop_reason:
                 raise StudyStopped(desk.stop_reason)
             if desk.under_way or desk.next() is not None:
@@ -117,12 +119,12 @@ class Run:
             self.console.stop_watching()
             self.stop.at_once = True
 
-    def _train(self, desk: Desk, data: dict[str, Any]) -> None:
+    def _train(self, desk: Desk, data: dict[str, Any], phase: Phase) -> None:
         """Cohorts on GPUs, or where slots are asked for; else one configuration per worker."""
         settings = self.plan.settings
         device = "cuda" if settings.gpus else "cpu"
         resources = {"cpu": float(settings.threads), "gpu": 1.0 if settings.gpus else 0.0}
-        workers = cluster.concurrent_trials(settings)
+        workers = self._workers(phase)
         if settings.gpus or settings.slots is not None:
             cohorts.run(
                 desk,
@@ -142,6 +144,16 @@ class Run:
             resources=resources,
             concurrent=workers,
         )
+
+    def _workers(self, phase: Phase) -> int:
+        """How many train what is left of the phase; said where it was asked for otherwise."""
+        left = capacity.trials_left(self.plan, self.ledger, phase)
+        settings = self.plan.settings
+        workers = capacity.workers(settings, cores=cluster.cores(settings), left=left)
+        if left and workers.remark and workers != self.announced:
+            self.console.say(f"note: {workers.remark}")
+        self.announced = workers
+        return workers.count
 
     def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
         settings, plan, ledger = self.plan.settings, self.plan, self.ledger

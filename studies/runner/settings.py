@@ -80,8 +80,16 @@ class Settings:
 
     gpus: Annotated[int, _option("GPUs to use; 0 trains on CPUs.", RESOURCES)] = 0
     cpus: Annotated[
-        int | None, _option("CPU trials at a time, one core each; default: all cores.", RESOURCES)
+        int | None,
+        _option(
+            "CPU trials at a time, one core each; never more than cores or trials. "
+            "[default: all cores]",
+            RESOURCES,
+        ),
     ] = None
+    oversubscribe: Annotated[
+        bool, _option("Take --cpus, --gpus and --threads at their word, cores or not.", RESOURCES)
+    ] = False
     slots_per_gpu: Annotated[
         str,
         _option("Configurations that train together on a GPU (a number also on a CPU).", RESOURCES),

@@ -78,6 +78,7 @@ class Desk:
         self.tally = Tally()
         self.stop_reason = ""
         self._batched = False
+        self._said: set[str] = set()
         self._over: list[Path] = []
         self._last_sign = time.monotonic()
         if pruner is not None:
@@ -158,7 +159,10 @@ class Desk:
         if record.metrics:
             self.tracker.metrics(trial.key, record.epoch, record.metrics, record.time_ms)
         if record.notes:
-            self.say(f"trial {trial.key}: {'; '.join(record.notes)}")
+            fresh = [note for note in record.notes if note not in self._said]
+            self._said.update(fresh)  # what the data do not allow, every trial remarks
+            if fresh:
+                self.say(f"trial {trial.key}: {'; '.join(fresh)}")
             self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
 
     def _finish(self, trial: LedgerTrial, record: Record) -> None:

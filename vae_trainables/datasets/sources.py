@@ -243,7 +243,10 @@ def _workspace(target: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target) as work:
             yield Path(work)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise DataError(
+            f"{target}: cannot be written: {error.strerror or error}; {CACHE_VARIABLE} names "
+            "another folder"
+        ) from error
 
 
 def _layouts(root: Path, name: str) -> list[Path]:

@@ -25,12 +25,13 @@ from torch import Tensor
 
 from vae_trainables import metrics
 from vae_trainables.config import stable_hash
-from vae_trainables.datasets.sources import cache_folder
+from vae_trainables.datasets.sources import CACHE_VARIABLE, cache_folder
 
 Progress = Callable[[str, int, int], None]
 """Called with the baseline's name, how many images are done, and how many there are."""
 
 VERSION = 1  # goes into the cache's key: raise it when a baseline gives other figures
+LEAST_IMAGES = 2  # of training, for a covariance
 WIENER_RANK = 16
 RIDGES = np.logspace(-8, 1, 19)  # of the mean variance of the noisy pixels
 TUNING_IMAGES = 200  # training images that choose the parameters of tv, nlm and lookup
@@ -71,8 +72,10 @@ class Training:
                 f"noisy training images must be float32 {tuple(self.clean.shape)}, got "
                 f"{self.noisy.dtype} {tuple(self.noisy.shape)}"
             )
-        if len(self.clean) < 2:
-            raise ValueError(f"baselines need at least 2 training images, got {len(self.clean)}")
+        if len(self.clean) < LEAST_IMAGES:
+            raise ValueError(
+                f"baselines need at least {LEAST_IMAGES} training images, got {len(self.clean)}"
+            )
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -487,4 +490,9 @@ def _write_row(path: Path, row: dict[str, Any]) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("%s: cannot be written (%s), the baseline is not cached", path, error)
+        log.warning(
+            "%s: cannot be written (%s), the baseline is not cached; %s names another folder",
+            path,
+            error.strerror,
+            CACHE_VARIABLE,
+        )

@@ -12,7 +12,7 @@ from vae_trainables import metrics
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import Split
-from vae_trainables.evaluation import features, representation
+from vae_trainables.evaluation import features, omissions, representation
 from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.numerics.precision import products
 from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
@@ -48,14 +48,22 @@ class Evaluator:
     def extras(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """The costlier figures on the validation split that `config.evaluations` asks for."""
         found = {}
-        if "probe" in config.evaluations:
+        omitted = self.omitted(config, "val")
+        if "probe" in config.evaluations and "probe" not in omitted:
             found["probe"] = self._probe(model, "val", EPOCH_PROBE_IMAGES)["accuracy"]
-        if "frechet" in config.evaluations and config.variational:
+        if "frechet" in config.evaluations and config.variational and "frechet" not in omitted:
             found["frechet"] = self._frechet(model, config)
         return found
 
+    def omitted(self, config: TrialConfig, split: str) -> dict[str, str]:
+        """The figures that `validate` or `test` leaves out on these data, and why."""
+        probed = EPOCH_PROBE_IMAGES if split == "val" else PROBE_IMAGES
+        train = self._split("train").take(probed)
+        return omissions.omitted(config, train, self._split(split), split)
+
     def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """`test/...`: everything of `validate`, both probes; opens the test split."""
+        omitted = self.omitted(config, "test")
         found = self._measure(model, config, "test")
         codes, test_codes = self._codes(model, "train", PROBE_IMAGES), self._codes(model, "test")
         labels = self.data.train.labels[: len(codes)]
@@ -64,6 +72,8 @@ class Evaluator:
             ("probe", representation.logistic_probe),
             ("knn", representation.knn_probe),
         ):
+            if name in omitted:
+                continue
             result = probe(codes.numpy(), labels.numpy(), test_codes.numpy(), test_labels.numpy())
             found[name] = float(result.accuracy)
         return {f"test/{name}": value for name, value in found.items()}
@@ -128,7 +138,9 @@ class Evaluator:
         SupCon, only where it is trained with, is the mean over whole batches of `SUPCON_BATCH`:
         its value depends on how many others an anchor has to be told from.
         """
-        found = {"active_units": float(metrics.active_units(z_mean))}
+        found = {}
+        if len(z_mean) >= omissions.LEAST_CODES:
+            found["active_units"] = float(metrics.active_units(z_mean))
         if config.supcon_gamma > 0:
             size = min(SUPCON_BATCH, len(z_mean))
             whole = len(z_mean) // size * size

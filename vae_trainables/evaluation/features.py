@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from vae_trainables.checkpoint import CheckpointError, read_tensors, write_tensors
 from vae_trainables.config import stable_hash
-from vae_trainables.datasets.sources import cache_folder
+from vae_trainables.datasets.sources import CACHE_VARIABLE, cache_folder
 from vae_trainables.datasets.splits import Split
 
 FEATURES = 64
@@ -82,7 +82,7 @@ def feature_net(
 ) -> TrainedNet:
     """The classifier of `split`: from `folder` (the user's cache) if it is there, else trained.
 
-    Raises OSError if a newly trained net cannot be written.
+    A new one that cannot be kept is trained again the next time.
     """
     key = stable_hash([VERSION, split.fingerprint(), seed, epochs])
     path = (folder or cache_folder("feature-nets")) / f"{key}.safetensors"
@@ -92,8 +92,28 @@ def feature_net(
         except CheckpointError as error:
             log.warning("%s: training the feature net again", error)
     trained = train_feature_net(split, seed=seed, epochs=epochs)
-    save(path, trained)
+    try:
+        save(path, trained)
+    except OSError as error:
+        log.warning(
+            "%s: cannot be written (%s), the feature net is not kept; %s names another folder",
+            path,
+            error.strerror,
+            CACHE_VARIABLE,
+        )
     return trained
+
+
+def unfit(split: Split) -> str | None:
+    """Why no classifier can be trained on `split`, as `train_feature_net` does; None if it can."""
+    if len(split) < HELD_BACK:
+        return f"a feature net needs at least {HELD_BACK} training images, got {len(split)}"
+    if tuple(split.images.shape[1:]) != (1, SIZE, SIZE):
+        shape = " x ".join(map(str, split.images.shape[1:]))
+        return f"the feature net takes images of 1 x {SIZE} x {SIZE}, not {shape}"
+    if int(split.labels.max()) >= CLASSES or int(split.labels.min()) < 0:
+        return f"the feature net knows classes 0 to {CLASSES - 1} only"
+    return None
 
 
 def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> TrainedNet:
@@ -104,11 +124,11 @@ def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> T
     stays as it was.
 
     Raises:
-        ValueError: fewer than 10 images.
+        ValueError: fewer than 10 images, or such as the net does not take.
     """
+    if reason := unfit(split):
+        raise ValueError(reason)
     count = len(split) - len(split) // HELD_BACK
-    if count == len(split):
-        raise ValueError(f"a feature net needs at least {HELD_BACK} images, got {len(split)}")
     images, labels = split.images[:count].float() / 255, split.labels[:count]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -19,6 +19,7 @@ Labels = NDArray[np.integer[Any]]
 EmbeddingMethod = Literal["pca", "umap", "tsne"]
 
 PAIRWISE_POINTS = 2_000  # figures over all pairs take this many codes at most: their cost is N²
+NEIGHBOURS = 10  # of the k-NN probe
 MLP_WIDTH = 64
 MLP_EPOCHS = 30
 _LEAST_POINTS = 5  # below, neither UMAP nor t-SNE has neighbours to speak of
@@ -72,7 +73,7 @@ def logistic_probe(
 
 
 def knn_probe(
-    train_codes: Codes, train_labels: Labels, codes: Codes, labels: Labels, *, k: int = 10
+    train_codes: Codes, train_labels: Labels, codes: Codes, labels: Labels, *, k: int = NEIGHBOURS
 ) -> ProbeResult:
     """Majority of the `k` nearest training codes, standardised, Euclidean distance."""
     from sklearn.neighbors import KNeighborsClassifier

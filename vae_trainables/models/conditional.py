@@ -32,7 +32,9 @@ class ConditionalAutoencoder(OneLevelAutoencoder):
             nn.Linear(config.num_classes, side * side), nn.Unflatten(1, (1, side, side))
         )
         self.one_hot: Tensor
-        self.register_buffer("one_hot", torch.eye(config.num_classes), persistent=False)
+        # A device of its own: on the meta device `eye` alone makes torch import for seconds.
+        one_hot = torch.eye(config.num_classes, device="cpu")
+        self.register_buffer("one_hot", one_hot, persistent=False)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         plane = self.class_plane(self._classes(len(x), labels))

@@ -135,9 +135,17 @@ class Session:
             trial = self.trial_type(
                 self.config, self.data, device=self.device, evaluator=self.evaluator
             )
-            self._notes += trial.resume(self.folder)
+            self._notes += trial.resume(self.folder) + self._omissions(trial)
             self.trial = trial
         return self.trial
+
+    def _omissions(self, trial: Trial) -> list[str]:
+        """Which figures the data do not allow, those of the trial's end included."""
+        return [
+            f"{split}/{name} is left out: {reason}"
+            for split in (("val", "test") if self.open_test else ("val",))
+            for name, reason in trial.evaluator.omitted(self.config, split).items()
+        ]
 
     def _save(self, trial: Trial) -> None:
         now = time.monotonic()

@@ -1,0 +1,53 @@
+"""Whether what a study may train fits its data: asked before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from studies.errors import InputError
+from studies.runner.planning import Plan, suggestions
+from vae_trainables.config import TrialConfig
+
+if TYPE_CHECKING:
+    from vae_trainables.datasets.splits import TrialData
+
+
+def check(plan: Plan, data: TrialData) -> None:
+    """Raise InputError for a reference, companion or suggestion that cannot be trained on `data`.
+
+    Of a space many draws are tried, so a part of it that is hardly ever suggested may pass.
+    """
+    required = [o.metric for o in [*plan.objectives, plan.definition.prune_on]]
+    tried: set[str] = set()
+    for who, config in _candidates(plan):
+        shape = _shape(config)
+        if shape in tried:
+            continue
+        tried.add(shape)
+        reason = _misfit(plan, config, data, required)
+        if reason:
+            raise InputError(f"{who} of studies.{plan.definition.kind} cannot be trained: {reason}")
+
+
+def _candidates(plan: Plan) -> list[tuple[str, TrialConfig]]:
+    reference, *draws = suggestions(plan)
+    companions = [("a companion", config) for config in plan.companions]
+    return [("the reference", reference), *companions, *(("a suggestion", c) for c in draws)]
+
+
+def _misfit(plan: Plan, config: TrialConfig, data: TrialData, required: list[str]) -> str | None:
+    from vae_trainables.training.misfit import misfit  # imports torch: seconds
+
+    if config.dataset != plan.reference.dataset:
+        return f"dataset = {config.dataset!r}, but a study has one, {plan.reference.dataset!r}"
+    return misfit(config, data, required)
+
+
+def _shape(config: TrialConfig) -> str:
+    """What decides whether a configuration fits; latent sizes, weights and rates do not."""
+    return config.model_dump_json(
+        include={
+            "kind", "dataset", "image_size", "channels", "num_classes", "hidden", "widths",
+            "blocks", "evaluations",
+        }
+    ) + str(config.supcon_gamma > 0)  # fmt: skip
