@@ -21,6 +21,8 @@ NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
 Evaluation = Literal["probe", "frechet"]
 Precision = Literal["fp32", "bf16"]
+PUBLISHED_SETS = ("fashion-mnist", "mnist", "digits")
+"""Data sets that a configuration's defaults fit: 28 × 28 grey pixels, ten classes."""
 
 
 class ModelConfig(BaseModel):

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from vae_trainables.datasets import cli, sources
 from vae_trainables.datasets import published as datasets
-from vae_trainables.datasets import sources
 from vae_trainables.datasets.idx import md5, read_idx, write_idx
 from vae_trainables.datasets.published import DataError, load, load_splits
 from vae_trainables.datasets.splits import Split
@@ -511,11 +511,11 @@ def test_check_lists_the_splits_and_downloads_nothing(
 ) -> None:
     fake_command(home, "apt-get", f"touch {home}/called")
     fake_command(home, "dpkg-deb", f"touch {home}/called")
-    assert datasets.main(["check", "fashion-mnist"]) == 2
+    assert cli.main(["check", "fashion-mnist"]) == 2
     assert not (home / "called").exists()
     complaint = capsys.readouterr().err.strip()
     assert "no usable train files" in complaint
-    assert datasets.main(["check", "fashion-mnist", "--data-dir", str(SLICES)]) == 0
+    assert cli.main(["check", "fashion-mnist", "--data-dir", str(SLICES)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines] == [
         ["fashion-mnist", "train", "550"],
@@ -528,9 +528,9 @@ def test_check_lists_the_splits_and_downloads_nothing(
 def test_fetch_fills_the_cache_and_says_where(
     home: Path, published: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert datasets.main(["fetch", "fashion-mnist"]) == 2
+    assert cli.main(["fetch", "fashion-mnist"]) == 2
     fake_apt(home, lists=True)
-    assert datasets.main(["fetch", "fashion-mnist"]) == 0
+    assert cli.main(["fetch", "fashion-mnist"]) == 0
     expected = f"fashion-mnist is in {home}/cache/fashion-mnist"
     assert capsys.readouterr().out.strip() == expected
 
@@ -540,23 +540,23 @@ def test_fetch_fills_a_data_folder_and_leaves_a_filled_one_alone(
 ) -> None:
     place_in_debian_folder(home)
     target = home / "new" / "folder"
-    assert datasets.main(["fetch", "fashion-mnist", "--data-dir", str(target)]) == 0
+    assert cli.main(["fetch", "fashion-mnist", "--data-dir", str(target)]) == 0
     assert len(load("fashion-mnist", "test", target)) == 200
     (target / FILES["train-labels"].name).unlink()
     capsys.readouterr()
-    assert datasets.main(["fetch", "fashion-mnist", "--data-dir", str(target)]) == 2
+    assert cli.main(["fetch", "fashion-mnist", "--data-dir", str(target)]) == 2
     assert "found only train-images-idx3-ubyte.gz" in capsys.readouterr().err
     assert not (target / FILES["train-labels"].name).exists()
 
 
 def test_digits_need_no_fetching(capsys: pytest.CaptureFixture[str]) -> None:
-    assert datasets.main(["fetch", "digits"]) == 0
+    assert cli.main(["fetch", "digits"]) == 0
     assert capsys.readouterr().out.strip() == "digits is in scikit-learn"
 
 
 def test_an_unknown_name_on_the_command_line_exits_with_2() -> None:
     with pytest.raises(SystemExit, match="2"):
-        datasets.main(["check", "cifar"])
+        cli.main(["check", "cifar"])
 
 
 # Digits
