@@ -101,6 +101,28 @@ def open_source(
     return Source(_name(path), path=path, resize=rule)
 
 
+def recorded_source(
+    dataset: str,
+    settings: Mapping[str, Any],
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+) -> Source:
+    """The source of a study that was recorded with these `settings`.
+
+    data, data_dir: where the images are now, if not where they were.
+    """
+    if data is None and data_dir is None:
+        data = settings.get("data")
+        data_dir = Path(settings["data_dir"]) if settings.get("data_dir") else None
+    if data is None and dataset not in published.NAMES and dataset not in NAMED:
+        raise DataError(
+            f"the images of {dataset} came from the study's own file: give them with --data PATH"
+        )
+    resize = str(settings.get("resize") or "auto")
+    return open_source(dataset, data=data, data_dir=data_dir, resize=resize)
+
+
 def _begins_a_name(path: Path) -> bool:
     return path.parent.is_dir() and any(path.parent.glob(f"{path.name}-*"))
 
