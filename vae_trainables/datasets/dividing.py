@@ -20,7 +20,8 @@ def stratified(
     """Divide images with `labels` `(N,)`; each class goes to each part by its share, shuffled.
 
     A class gives every part at least one image, in the order of `shares`, and keeps at least one
-    for `rest`. Returns places by part, each in random order.
+    for `rest`; where all classes are too small for that, a part gets one image of any. Returns
+    places by part, each in the order of `fair`.
     """
     rng = np.random.default_rng(SEED)
     places: dict[str, list[int]] = {name: [] for name in (rest, *shares)}
@@ -32,12 +33,20 @@ def stratified(
             places[name] += left[:take]
             left = left[take:]
         places[rest] += left
-    return {name: shuffled(np.array(sorted(found), np.int64)) for name, found in places.items()}
+    for name in shares:
+        if not places[name] and len(places[rest]) > 1:
+            places[name].append(places[rest].pop())
+    return {name: np.array(found, np.int64)[fair(labels[found])] for name, found in places.items()}
 
 
-def shuffled(places: Indices) -> Indices:
-    """In an order of its own: the first N of any part are then a fair sample of it."""
-    return np.random.default_rng(SEED).permutation(places)
+def fair(labels: NDArray[np.int64]) -> Indices:
+    """An order in which the first N have the classes in the whole's proportions, at random else."""
+    rng = np.random.default_rng(SEED)
+    when = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        when[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.lexsort((labels, when))
 
 
 def digests(images: NDArray[np.uint8]) -> NDArray[Any]:

@@ -153,12 +153,12 @@ def _divided(rows: Mapping[Part, _Rows]) -> tuple[dict[str, _Rows], list[str]]:
     divided = {part: whole.take(found) for part, found in places.items()}
     for part in ("val", "test"):
         if part in rows:
-            order = dividing.shuffled(np.arange(len(rows[part].numbers), dtype=np.int64))
-            divided[part] = rows[part].take(order)
+            divided[part] = rows[part].take(dividing.fair(rows[part].numbers))
     how = []
     if missing:
         share = f"{dividing.SHARE:.0%} of each class" if whole.numbers.any() else "15%"
-        how = [f"{' and '.join(missing)}: {share}, drawn from the {main} images at random (seeded)"]
+        of = "train images" if main == "train" else "images"
+        how = [f"{' and '.join(missing)}: {share}, drawn from the {of} at random (seeded)"]
     return {part: divided[part] for part in ORDER}, how
 
 
@@ -190,7 +190,10 @@ def _check_counts(apart: Mapping[str, _Rows]) -> None:
     for part, rows in apart.items():
         if not len(rows.numbers):
             counts = ", ".join(f"{name} {len(found.numbers)}" for name, found in apart.items())
-            raise DataError(f"no image is left for {part} ({counts}): give more different images")
+            raise DataError(
+                f"no image is left for {part} ({counts}; copies are in the first alone): give more "
+                "different images"
+            )
 
 
 def _remarks(apart: Mapping[str, _Rows], classes: Sequence[str]) -> list[str]:

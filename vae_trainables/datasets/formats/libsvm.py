@@ -43,7 +43,7 @@ def _pictures(path: Path) -> Pictures:
         values = np.array(rows, np.float32)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: damaged, or no libsvm file: {error}") from error
-    images = ((values + 1) / 2 * 255).astype(np.uint8)  # as torchvision has it
+    images = np.rint((values + 1) * 127.5).astype(np.uint8)
     return Pictures(layouts.as_nchw(images, str(path)), np.array(labels))
 
 

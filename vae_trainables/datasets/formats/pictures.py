@@ -58,7 +58,7 @@ def decode(path: Path) -> NDArray[Any]:
 
 
 def _opened(path: Path) -> Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not path.stat().st_size:
         raise PictureError("empty")
@@ -66,8 +66,10 @@ def _opened(path: Path) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the number of pixels is checked
             return Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise PictureError("no picture") from error
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-        raise PictureError(f"no picture: {_first(error)}") from error
+        raise PictureError(_first(error)) from error
 
 
 def _first(error: Exception) -> str:
