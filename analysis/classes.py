@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 Language = Literal["en", "tr"]
@@ -19,11 +20,15 @@ _FASHION = {
 }  # fmt: skip
 
 
-def class_name(dataset: str, label: int, language: Language = "en") -> str:
-    """The class's name; its number for data sets whose classes are digits or unknown.
+def class_name(
+    dataset: str, label: int, language: Language = "en", classes: Sequence[str] = ()
+) -> str:
+    """The class's name: of a set known here, else of the data's own `classes`, else its number.
 
     >>> class_name("fashion-mnist", 9, "tr"), class_name("mnist", 3)
     ('Bot', '3')
+    >>> class_name("pets", 1, classes=("cat", "dog"))
+    'dog'
     """
-    names = _FASHION[language] if dataset == "fashion-mnist" else _DIGITS
+    names = _FASHION[language] if dataset == "fashion-mnist" else tuple(classes) or _DIGITS
     return names[label] if 0 <= label < len(names) else str(label)

@@ -81,14 +81,18 @@ def denoise(
 ) -> Iterator[Done | OwnImageError]:
     """Denoise file by file; yields what was written, or why a file was refused."""
     out.mkdir(parents=True, exist_ok=True)
+    channels, *size = denoiser.config.image_shape
     for path, target in targets(files, out).items():
         try:
-            source = own_images.read(path, size=denoiser.config.image_size, invert=invert)
+            source = own_images.read(
+                path, size=(size[0], size[1]), channels=channels, invert=invert
+            )
         except OwnImageError as error:
             yield error
             continue
         clean = denoiser.denoise(source.images)
-        result = np.where(source.inverted[:, None, None], 1 - clean, clean)
+        mirrored = source.inverted.reshape(-1, *[1] * (clean.ndim - 1))
+        result = np.where(mirrored, 1 - clean, clean)
         if source.is_array:
             np.save(target, result.reshape(source.shape))
         else:
@@ -97,17 +101,19 @@ def denoise(
 
 
 def _save(image: Floats, path: Path) -> None:
+    """`(H, W)` or `(C, H, W)`."""
     from PIL import Image
 
+    image = image.transpose(1, 2, 0) if image.ndim == 3 else image
     Image.fromarray((image * 255).round().astype(np.uint8)).save(path)
 
 
 def overview(done: Sequence[Done]) -> Floats:
-    """The first images, above as the model saw them, below clean; `(2 size, N size)` enlarged."""
+    """The first images, above as the model saw them, below clean; `([C,] 2 H, N W)` enlarged."""
     seen = np.concatenate([each.source.images for each in done])[:OVERVIEW_IMAGES]
     clean = np.concatenate([each.clean for each in done])[:OVERVIEW_IMAGES]
-    rows = np.concatenate([np.concatenate(list(seen), 1), np.concatenate(list(clean), 1)])
-    return rows.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    rows = [np.concatenate(list(images), -1) for images in (seen, clean)]
+    return np.concatenate(rows, -2).repeat(ENLARGED, -2).repeat(ENLARGED, -1)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -136,8 +142,6 @@ def main(
     with one_line_errors(TrackerError, OwnImageError, OSError, debug=debug):
         files, others = find(inputs, out)
         denoiser = open_denoiser(model, tracking_uri)
-        if denoiser.config.channels != 1:
-            raise OwnImageError(f"{model} takes colour images; this command prepares grey ones")
         done = [each for each in _told(denoise(files, out, denoiser, invert)) if each]
         if others:
             typer.echo(f"left out: {others} files that are no images")

@@ -102,10 +102,8 @@ def noise(denoiser: Denoiser, count: int) -> Any:
     """Uniform noise `(count, C, H, W)`: every pixel value and every unit gets its turn."""
     import torch
 
-    config = denoiser.config
     generator = torch.Generator().manual_seed(count)
-    shape = (count, config.channels, config.image_size, config.image_size)
-    return torch.rand(shape, generator=generator)
+    return torch.rand((count, *denoiser.config.image_shape), generator=generator)
 
 
 def largest_difference(denoiser: Denoiser, path: Path) -> float:

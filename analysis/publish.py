@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from analysis.models.winner import Winner
     from analysis.tracker.results import Examples
+    from vae_trainables.config import ModelConfig
 
 EXAMPLE_IMAGES = 2
 
@@ -65,13 +66,13 @@ def publish(
     content = Content(
         weights=_file(tracker, chosen, names.WEIGHTS_FILE),
         config=_file(tracker, chosen, names.CONFIG_FILE),
-        example=example_input(results.examples),
+        example=example_input(results.examples, _config(tracker, chosen).image_shape),
         epochs=int(chosen.run["epochs"]),
         facts={names.STUDY: study, names.TRIAL: chosen.trial, "why": chosen.why},
     )
     _check(content)
     model_uri = registry.log(chosen.run_id, content)
-    note = describe(study, chosen, name)
+    note = describe(study, chosen, name, content.example.shape[1:])
     return Published(registry.register(model_uri, name, study, note, chosen.run_id), chosen)
 
 
@@ -80,6 +81,15 @@ def _file(tracker: Tracker, winner: Winner, name: str) -> Path:
     if path is None:
         raise PublishError(f"{winner.title} has no {name} in the tracker: nothing to publish")
     return path
+
+
+def _config(tracker: Tracker, winner: Winner) -> ModelConfig:
+    """What the winner's model is made for."""
+    from vae_trainables.config import TrialConfig
+
+    return TrialConfig.model_validate_json(
+        _file(tracker, winner, names.CONFIG_FILE).read_text("utf-8")
+    )
 
 
 def _check(content: Content) -> None:
@@ -95,17 +105,22 @@ def _check(content: Content) -> None:
         raise PublishError(f"the model is for other images than the study's: {error}") from error
 
 
-def example_input(examples: Examples | None) -> Any:
-    """Noisy images `(2, 28, 28)`, float32 in [0, 1]: the study's own, else random ones."""
+def example_input(examples: Examples | None, shape: tuple[int, int, int] = (1, 28, 28)) -> Any:
+    """Two noisy images of `shape` (C, H, W), float32 in [0, 1]: the study's own, else random ones.
+
+    `(2, H, W)` where they are grey, `(2, C, H, W)` else.
+    """
     import numpy as np
 
     if examples is not None:
-        return (examples.noisy[:EXAMPLE_IMAGES, 0] / 255).astype(np.float32)
-    return np.random.default_rng(0).random((EXAMPLE_IMAGES, 28, 28), dtype=np.float32)
+        found = (examples.noisy[:EXAMPLE_IMAGES] / 255).astype(np.float32)
+    else:
+        found = np.random.default_rng(0).random((EXAMPLE_IMAGES, *shape), dtype=np.float32)
+    return found[:, 0] if found.shape[1] == 1 else found
 
 
-def describe(study: str, winner: Winner, name: str) -> str:
-    """The model's description in MLflow, in Markdown."""
+def describe(study: str, winner: Winner, name: str, image: tuple[int, ...] = (28, 28)) -> str:
+    """The model's description in MLflow, in Markdown; `image`: (H, W) of grey, (C, H, W) else."""
     from analysis.statistics.quantities import quantity
 
     scores = [
@@ -122,7 +137,7 @@ def describe(study: str, winner: Winner, name: str) -> str:
             "|---|---|",
             *scores,
             "",
-            "Takes arrays (N, 28, 28) or (N, 1, 28, 28), floats in [0, 1] or uint8.",
+            f"Takes arrays {_shapes(image)}, floats in [0, 1] or uint8.",
             "",
             "```python",
             f'model = mlflow.pyfunc.load_model("{Registered(name, "").uri}")',
@@ -131,6 +146,11 @@ def describe(study: str, winner: Winner, name: str) -> str:
             "```",
         ]
     )
+
+
+def _shapes(image: tuple[int, ...]) -> str:
+    sides = ", ".join(map(str, image))
+    return f"(N, {sides})" + (f" or (N, 1, {sides})" if len(image) == 2 else "")
 
 
 def usage(published: Published, tracking_uri: str) -> list[str]:

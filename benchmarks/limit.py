@@ -41,7 +41,7 @@ def operations(config: TrialConfig) -> float:
     """Floating-point operations per image, forward and backward."""
     with torch.device("meta"):  # where no layer has a way of its own that the counter overlooks
         model = build_model(config).to("meta")
-        shape = config.batch_size, config.channels, config.image_size, config.image_size
+        shape = config.batch_size, *config.image_shape
         images, labels = torch.rand(shape), torch.zeros(config.batch_size, dtype=torch.int64)
         with FlopCounterMode(display=False) as counter:
             output = model(images, torch.randn(len(images), model.noise_dim), labels)
@@ -60,14 +60,14 @@ def activations(config: TrialConfig) -> int:
     for layer in model.modules():
         if isinstance(layer, LAYERS):
             layer.register_forward_hook(add)
-    model(torch.rand(1, config.channels, config.image_size, config.image_size))
+    model(torch.rand(1, *config.image_shape))
     return count
 
 
 def bytes_per_image(config: TrialConfig) -> float:
     """As counted in the module's text."""
     weights = sum(parameter.numel() for parameter in build_model(config).parameters())
-    pixels = config.channels * config.image_size**2
+    pixels = config.pixels
     per_step = weights * BYTES_PER_WEIGHT / config.batch_size
     return per_step + activations(config) * BYTES_PER_ACTIVATION + pixels
 

@@ -65,6 +65,8 @@ class StudyDefinition:
         suggestions are not fields of it.
     companions: what `--reference` trains beside the reference, on the same seeds, because the
         system is a comparison.
+    data: makes the images as arrays by name, as an .npz would hold them (`images` and `labels`,
+        `x_train`, `y_train` ...); `reference.dataset` names them. `--data` goes before it.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class StudyDefinition:
     prune_on: Objective
     reference_choices: Mapping[str, Any] = field(default_factory=dict)
     companions: tuple[TrialConfig, ...] = ()
+    data: Callable[[], Mapping[str, Any]] | None = None
 
     def reference_params(self) -> dict[str, Any]:
         """Values for `optuna.Study.enqueue_trial` that make `space` return the reference."""

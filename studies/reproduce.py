@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +40,8 @@ class Original:
     metrics: dict[str, dict[int, float]]
     opened_test: bool
     provenance: dict[str, Any]
-    data_dir: str | None
+    source: Mapping[str, Any]
+    """Where its images came from: the study's flags `data`, `data_dir` and `resize`."""
     device: str = "cpu"
 
     @property
@@ -100,24 +102,28 @@ def read(run_id: str, uri: str) -> Original:
         metrics,
         names.TEST_OPENED in run.data.tags,
         files[names.PROVENANCE_FILE],
-        files[names.STUDY_FILE]["settings"].get("data_dir"),
+        files[names.STUDY_FILE]["settings"],
         run.data.tags.get("vae.device", "cpu"),
     )
 
 
-def load_data(original: Original, data_dir: Path | None) -> TrialData:
+def load_data(
+    original: Original, data_dir: Path | None = None, data: str | None = None
+) -> TrialData:
     """The trial's data; raises InputError if it is not the data that the trial saw."""
-    folder = data_dir or (Path(original.data_dir) if original.data_dir else None)
     wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
-        found = datasets.load_splits(original.config.dataset, wanted, folder)
+        source = datasets.recorded_source(
+            original.config.dataset, original.source, data=data, data_dir=data_dir
+        )
+        found = source.splits(wanted)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     for name, known in original.provenance["data"].items():
         if found[name].fingerprint() != known:
             raise InputError(
                 f"the {name} images of {original.config.dataset} are not those of the trial "
-                f"(fingerprint {found[name].fingerprint()}, was {known}); give --data-dir"
+                f"(fingerprint {found[name].fingerprint()}, was {known}); give --data or --data-dir"
             )
     net = None
     if "frechet" in original.config.evaluations:
@@ -183,6 +189,7 @@ def command(
         str, typer.Option(help="Where the trial is recorded.", envvar="MLFLOW_TRACKING_URI")
     ] = "sqlite:///runs/mlflow.db",
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the IDX files.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where own images are now.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 unless it was reproduced.")
     ] = False,
@@ -192,8 +199,8 @@ def command(
     try:
         preflight.tracker_answers(tracking_uri)
         original = read(run_id, tracking_uri)
-        data = load_data(original, data_dir)
-        rows = compare(original, train_again(original, data))
+        images = load_data(original, data_dir, data)
+        rows = compare(original, train_again(original, images))
     except StudyError as error:
         if debug:
             raise

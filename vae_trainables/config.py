@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ModelKind = Literal[
     "mlp_ae", "mlp_vae", "conv_ae", "conv_vae", "res_conv_vae", "cond_conv_vae", "hier_conv_vae"
@@ -21,6 +22,9 @@ NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
 Evaluation = Literal["probe", "frechet"]
 Precision = Literal["fp32", "bf16"]
+PUBLISHED_SETS = ("fashion-mnist", "mnist", "digits")
+"""Data sets that a configuration's defaults fit: 28 × 28 grey pixels, ten classes."""
+Side = Annotated[int, Field(ge=8, le=128)]
 
 
 class ModelConfig(BaseModel):
@@ -29,7 +33,9 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ModelKind = "conv_vae"
-    image_size: int = Field(28, ge=16, le=64, description="height = width, pixels")
+    image_size: Side | tuple[Side, Side] = Field(
+        28, description="height = width, or (height, width), pixels"
+    )
     channels: Literal[1, 3] = 1
     latent_dim: int = Field(16, ge=1, le=1024)
     hidden: tuple[int, ...] = Field((400,), description="hidden widths of the MLP kinds")
@@ -39,6 +45,24 @@ class ModelConfig(BaseModel):
     num_classes: int = Field(10, ge=2, description="classes that cond_conv_vae conditions on")
     likelihood: LikelihoodKind = "bernoulli"
     gaussian_std: float = Field(1.0, gt=0, description="fixed std of the gaussian likelihood")
+
+    @field_validator("image_size")
+    @classmethod
+    def _square_is_one_number(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:
+        """Equal configurations have equal fingerprints."""
+        return size[0] if isinstance(size, tuple) and size[0] == size[1] else size
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        size = self.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return self.channels, height, width
+
+    @property
+    def pixels(self) -> int:
+        """Values per image: C · H · W."""
+        return math.prod(self.image_shape)
 
     @property
     def variational(self) -> bool:

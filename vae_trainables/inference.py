@@ -80,13 +80,12 @@ class Denoiser:
         return torch.from_numpy(_as_floats(images)).reshape(shape)
 
     def _batch_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
-        channels, size = self.config.channels, self.config.image_size
-        image = (channels, size, size)
+        image = channels, height, width = self.config.image_shape
         if given[1:] == image or (channels == 1 and given[1:] == image[1:]):
             return (given[0], *image)
-        short = f"(N, {size}, {size}) or " if channels == 1 else ""
+        short = f"(N, {height}, {width}) or " if channels == 1 else ""
         raise ImagesError(
-            f"expected images of shape {short}(N, {channels}, {size}, {size}), got {given}"
+            f"expected images of shape {short}(N, {channels}, {height}, {width}), got {given}"
         )
 
 

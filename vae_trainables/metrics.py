@@ -17,6 +17,7 @@ PSNR_CAP = 100.0
 """dB given to images whose MSE is below 1e-10, identical ones included: means stay finite."""
 
 SSIM_WINDOW = 11
+SSIM_LEAST = 3  # pixels a side
 SSIM_SIGMA = 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 _SSIM_CHUNK = {"cpu": 64}  # images at once: their float64 maps stay in a core's cache
@@ -46,17 +47,19 @@ def ssim(pred: Tensor, target: Tensor) -> Tensor:
     scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False, data_range=1.0)`.
 
+    Along a side of fewer than 11 pixels the window is the longest odd one that fits.
+
     Differentiable. Computed in float64 where the device has it: in float32 the variances lose
     about 1e-5 to cancellation.
 
     Raises:
-        ValueError: shapes differ, or height or width is below 11.
+        ValueError: shapes differ, or height or width is below 3.
     """
     _require_same_images(pred, target)
     height, width = pred.shape[-2:]
-    if min(height, width) < SSIM_WINDOW:
+    if min(height, width) < SSIM_LEAST:
         raise ValueError(
-            f"ssim needs images of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got "
+            f"ssim needs images of at least {SSIM_LEAST}x{SSIM_LEAST} pixels, got "
             f"{height}x{width}: enlarge them or use mse"
         )
     dtype = _wide_dtype(pred.device)
@@ -91,12 +94,13 @@ def _ssim_chunk(pred: Tensor, target: Tensor, rows: Tensor, columns: Tensor) -> 
 @torch.inference_mode(False)  # made under evaluation, it must serve in a loss all the same
 def _gaussian_band(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`(size - 10, size)`: times a column of pixels it is the gaussian mean at the valid places."""
-    offsets = torch.arange(SSIM_WINDOW, dtype=torch.float64) - SSIM_WINDOW // 2
+    length = min(SSIM_WINDOW, size - 1 + size % 2)
+    offsets = torch.arange(length, dtype=torch.float64) - length // 2
     window = torch.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
-    places = size - SSIM_WINDOW + 1
+    places = size - length + 1
     band = torch.zeros(places, size, dtype=torch.float64)
     for place in range(places):
-        band[place, place : place + SSIM_WINDOW] = window / window.sum()
+        band[place, place : place + length] = window / window.sum()
     return band.to(device=device, dtype=dtype)
 
 

@@ -25,7 +25,10 @@ AXES = {"pca": "component", "umap": "UMAP", "tsne": "t-SNE"}
 
 @dataclass(frozen=True, eq=False)
 class LatentPicture:
-    """Places `(n, 2)` of codes with their classes; `explained` is PCA's share per component."""
+    """Places `(n, 2)` of codes with their classes.
+
+    `explained` is PCA's share per component; `names` are the data's own of its classes.
+    """
 
     method: EmbeddingMethod
     who: str
@@ -34,6 +37,7 @@ class LatentPicture:
     labels: NDArray[np.int64]
     explained: tuple[float, ...]
     total: int
+    names: tuple[str, ...] = ()
 
     def middle(self, label: int) -> tuple[float, float]:
         """The median place of a class, where its number is written."""
@@ -62,13 +66,13 @@ def info(
     dataset: str,
     method: EmbeddingMethod = "pca",
     limit: int = SHOWN,
+    names: tuple[str, ...] = (),
 ) -> LatentPicture:
     """Embed codes `(N, D)`; raises ValueError for codes that are not finite or too few."""
     embedded = embed_2d(codes, method, max_points=limit)
     explained = tuple(pca_explained_variance(codes)[:2].tolist())
-    return LatentPicture(
-        method, who, dataset, embedded.points, labels[embedded.indices], explained, len(codes)
-    )
+    kept = labels[embedded.indices]
+    return LatentPicture(method, who, dataset, embedded.points, kept, explained, len(codes), names)
 
 
 def describe(found: LatentPicture) -> str:
@@ -125,7 +129,7 @@ def legend(found: LatentPicture) -> tuple[tuple[str, str], ...]:
 
 def class_label(found: LatentPicture, label: int) -> str:
     """A class's number and name, or its number where that is its name."""
-    name = class_name(found.dataset, label)
+    name = class_name(found.dataset, label, classes=found.names)
     return name if name == str(label) else f"{label} {name}"
 
 

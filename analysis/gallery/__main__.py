@@ -45,6 +45,10 @@ def main(
             help="Folder with the IDX files; default: the study's.", rich_help_panel=WHERE
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Own images; default: where the study took them.", rich_help_panel=WHERE),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Draw every figure and table of the reference systems for one trial's stored checkpoint."""
@@ -54,7 +58,7 @@ def main(
     from analysis.gallery.subject import GalleryError, open_subject
     from analysis.models.trained import WeightsError
     from analysis.tracker.client import TrackerError
-    from vae_trainables.datasets.published import DataError
+    from vae_trainables.datasets import DataError
 
     quiet_libraries()
     bad_input = (GalleryError, TrackerError, WeightsError, DataError, OSError)
@@ -64,6 +68,7 @@ def main(
             run_id,
             tracking_uri=tracking_uri,
             data_dir=data_dir,
+            data=data,
             language=labels,
             pair=None if pair is None else _indices(pair),
         )

@@ -130,13 +130,12 @@ def table(subject: Subject, other: TrainedModel) -> Table:
 
 
 def _row(model: TrainedModel, found: Scores) -> dict[str, float | str | None]:
-    pixels = model.config.channels * model.config.image_size**2
     variational = model.config.variational
     return {
         "model": "VAE" if variational else "autoencoder",
         "source": f"trial {model.trial}",
         "loss": found.loss,
-        "per_pixel": found.loss / pixels,
+        "per_pixel": found.loss / model.config.pixels,
         "recon": found.recon,
         "kl": found.kl if variational else None,
         "mse": found.mse,

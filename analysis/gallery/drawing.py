@@ -81,7 +81,7 @@ def sheet(title: str, strips: Sequence[Strip], columns: Sequence[str] = ()) -> F
     """Rows of pictures under a title, with headings over the columns."""
     from matplotlib.figure import Figure
 
-    side = strips[0].images.shape[-1]
+    rows, side = strips[0].images.shape[-2:]
     tile, step = side * PIXEL, (side + GAP) * PIXEL
     count = max(len(strip.images) for strip in strips)
     longest = max(len(line) for strip in strips for line in strip.label.split("\n"))
@@ -90,7 +90,7 @@ def sheet(title: str, strips: Sequence[Strip], columns: Sequence[str] = ()) -> F
     top = 0.45 + 0.13 * max((heading.count("\n") + 1 for heading in headings), default=0)
     below = [0.2 if strip.texts else GAP * PIXEL for strip in strips]
     width = max(left + count * step + 0.15, 0.095 * len(title))
-    height = top + sum(below) + len(strips) * tile + 0.05
+    height = top + sum(below) + len(strips) * rows * PIXEL + 0.05
     figure = Figure(figsize=(width, height))
     figure.suptitle(title, fontsize=11, y=1 - 0.2 / height, va="center")
     for place, heading in enumerate(headings):
@@ -98,7 +98,7 @@ def sheet(title: str, strips: Sequence[Strip], columns: Sequence[str] = ()) -> F
         figure.text(*where, heading, fontsize=7, ha="center", va="bottom")
     y = height - top
     for strip, gap in zip(strips, below, strict=True):
-        y -= tile
+        y -= rows * PIXEL
         _strip(figure, strip, left, y)
         y -= gap
     return figure
@@ -111,14 +111,14 @@ def _wrapped(heading: str) -> str:
 
 def _strip(figure: Figure, strip: Strip, left: float, y: float) -> None:
     images = to_pixels(strip.images)
-    side = images.shape[2]
+    rows, side = images.shape[1:3]
     picture = _joined(images)
-    size = _at(figure, picture.shape[1] * PIXEL, side * PIXEL)
+    size = _at(figure, picture.shape[1] * PIXEL, rows * PIXEL)
     axes = figure.add_axes((*_at(figure, left, y), *size))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     figure.text(
-        *_at(figure, left - 0.08, y + side * PIXEL / 2), strip.label,
+        *_at(figure, left - 0.08, y + rows * PIXEL / 2), strip.label,
         fontsize=8, ha="right", va="center", color=MUTED if strip.muted else "black",
     )  # fmt: skip
     for place, text in enumerate(strip.texts):

@@ -32,6 +32,7 @@ def picture(subject: Subject, method: EmbeddingMethod) -> LatentPicture:
         subject.labels,
         who=subject.title,
         dataset=subject.config.dataset,
+        names=subject.test.classes,
         method=method,
         limit=SHOWN[method],
     )

@@ -62,7 +62,7 @@ class Subject:
         siblings: the other trials of its study.
         history: metrics by epoch, 1-based.
         trained: its model.
-        data_dir: the folder of its images; None for the usual places.
+        source: where its images come from.
         language: of the names of classes and the titles of figures.
         pair: the two test images between which interpolation walks.
     """
@@ -72,7 +72,7 @@ class Subject:
     history: History
     trained: TrainedModel
     tracker: Tracker
-    data_dir: Path | None
+    source: datasets.Source
     language: Language = "tr"
     pair: tuple[int, int] = (0, 1)
     test: Split = field(kw_only=True)
@@ -107,8 +107,7 @@ class Subject:
     @cached_property
     def train(self) -> Split:
         """The images that the trial learned from."""
-        found = datasets.load(self.config.dataset, "train", self.data_dir)
-        return found.take(self.config.train_size)
+        return self.source.splits(("train",))["train"].take(self.config.train_size)
 
     @cached_property
     def clean(self) -> Tensor:
@@ -138,8 +137,10 @@ class Subject:
         return found
 
     def class_name(self, label: int) -> str:
-        """A class's name in the gallery's language."""
-        return class_name(self.config.dataset, label, self.language)
+        """A class's name in the gallery's language, if it has one in that."""
+        if not self.test.labelled:
+            return ""
+        return class_name(self.config.dataset, label, self.language, self.test.classes)
 
     def prior(
         self, eps: NDArray[np.float32], labels: Sequence[int] | None = None
@@ -166,12 +167,14 @@ def open_subject(
     *,
     tracking_uri: str | None = None,
     data_dir: Path | None = None,
+    data: str | None = None,
     language: Language = "tr",
     pair: tuple[int, int] | None = None,
     tracker: Tracker | None = None,
 ) -> Subject:
     """The trial of an MLflow run, by its id or the first digits of it.
 
+    data_dir, data: where the images are now, if not where the study took them.
     tracker: one that is open already, in place of `tracking_uri`.
 
     Raises TrackerError, WeightsError, DataError or GalleryError, each with one line for the user.
@@ -180,16 +183,16 @@ def open_subject(
     record, others = find(tracker, run_id)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
     study = _Study(tracker, record.tags.get(names.PARENT))
-    folder = data_dir or study.data_dir
-    study.check_data(model.config.dataset, folder)
-    test = datasets.load(model.config.dataset, "test", folder)
+    source = study.source(model.config.dataset, data, data_dir)
+    study.check_data(source)
+    test = source.splits(("test",))["test"]
     return Subject(
         record,
         tuple(others),
         history(tracker, record.run_id),
         model,
         tracker,
-        folder,
+        source,
         language,
         _checked_pair(pair, len(test)),
         test=test,
@@ -245,21 +248,24 @@ class _Study:
         found = json.loads(path.read_text("utf-8")) if path else {}
         return found if isinstance(found, dict) else {}
 
-    @property
-    def data_dir(self) -> Path | None:
-        """Where the study took its images, if that folder is still there."""
-        given = self._json(names.STUDY_FILE).get("settings", {}).get("data_dir")
-        return Path(given) if given and Path(given).is_dir() else None
+    def source(self, dataset: str, data: str | None, data_dir: Path | None) -> datasets.Source:
+        """Where the study took its images, unless that folder is gone, or where they are now."""
+        settings = dict(self._json(names.STUDY_FILE).get("settings", {}))
+        folder = settings.get("data_dir")
+        if folder and not Path(folder).is_dir():
+            settings["data_dir"] = None
+        return datasets.recorded_source(dataset, settings, data=data, data_dir=data_dir)
 
-    def check_data(self, dataset: str, folder: Path | None) -> None:
+    def check_data(self, source: datasets.Source) -> None:
         """Raise GalleryError if the images here are not those of the study."""
         expected = self._json(names.PROVENANCE_FILE).get("data", {}).get("val")
-        found = datasets.load(dataset, "val", folder).fingerprint()
+        found = source.splits(("val",))["val"].fingerprint()
         if expected not in (None, found):
+            folder = source.folder or source.path
             where = f"in {folder}" if folder else "found here"
             raise GalleryError(
-                f"the {dataset} images {where} are not those of the run (fingerprint {found}, not "
-                f"{expected}): name its folder with --data-dir"
+                f"the {source.dataset} images {where} are not those of the run (fingerprint "
+                f"{found}, not {expected}): name their place with --data-dir or --data"
             )
 
 

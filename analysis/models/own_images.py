@@ -1,4 +1,4 @@
-"""A person's own images, brought to what a model takes: square grey arrays with values in [0, 1].
+"""A person's own images, brought to what a model takes: arrays of its size with values in [0, 1].
 
 `RULES` states how; `read` applies it to a file or refuses the file with a sentence.
 """
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 RULES = (
     "Pictures (PNG, JPEG, GIF, BMP, TIFF, WebP, PNM) are turned as their EXIF says; of several "
     "frames the first counts. Transparent parts become black or white, whichever differs more "
-    "from what is visible. Colours become grey by the luma of ITU-R 601; 16-bit grey keeps its "
-    "depth. The image is padded to a square with the median grey of its border and resized with "
-    "Lanczos; one that has the right size is taken as it is. Arrays (.npy) of shape (H, W), (N, "
-    "H, W) or (N, 1, H, W) hold floats in [0, 1], booleans, uint8 or uint16, and are padded and "
-    "resized alike. Models of clothes and digits know bright things on black: with --invert dark "
-    "and bright are swapped for the model, and back in the result."
+    "from what is visible. For a model of grey images colours become grey by the luma of ITU-R "
+    "601; 16-bit grey keeps its depth. The image is padded to the model's proportions with the "
+    "median of its border and resized with Lanczos; one that has the right size is taken as it "
+    "is. Arrays (.npy) of shape (H, W), (N, H, W) or (N, C, H, W) hold floats in [0, 1], booleans, "
+    "uint8 or uint16, and are padded and resized alike. Models of clothes and digits know bright "
+    "things on black: with --invert dark and bright are swapped for the model, and back in the "
+    "result."
 )
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that starts other programs
 SUFFIXES = frozenset(
@@ -39,6 +40,7 @@ BRIGHT = 0.5  # a border brighter than this is a bright background
 
 Invert = Literal["no", "yes", "auto"]
 Floats = NDArray[np.float32]
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
 class OwnImageError(Exception):
@@ -47,10 +49,10 @@ class OwnImageError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Images from one file: `images` `(N, size, size)`; `steps` say what was done to them.
+    """Images from one file, as the model takes them; `steps` say what was done to them.
 
-    `inverted` `(N,)` tells which were inverted; `shape` is the shape of the file's array, with
-    `size` for height and width.
+    `images` are `(N, H, W)` for a model of grey images, `(N, C, H, W)` else. `inverted` `(N,)`
+    tells which were inverted; `shape` is that of the file's array, with the model's H and W.
     """
 
     path: Path
@@ -65,23 +67,35 @@ class Prepared:
         return self.path.suffix.lower() == ".npy"
 
 
-def read(path: Path, *, size: int, invert: Invert = "no") -> Prepared:
-    """The images in `path`, prepared by `RULES`; raises OwnImageError."""
+@dataclass(frozen=True)
+class _Target:
+    """What a model takes: `size` is (H, W)."""
+
+    size: tuple[int, int]
+    channels: int
+    invert: Invert
+
+
+def read(
+    path: Path, *, size: int | tuple[int, int], channels: int = 1, invert: Invert = "no"
+) -> Prepared:
+    """The images in `path`, prepared by `RULES` for a model of `size`; raises OwnImageError."""
+    target = _Target((size, size) if isinstance(size, int) else size, channels, invert)
     try:
         length = path.stat().st_size
         if not length:
             raise OwnImageError(f"{path}: the file is empty")
         if path.suffix.lower() == ".npy":
-            return _array(path, size, invert)
+            return _array(path, target)
         if length > MAX_FILE:
             raise OwnImageError(f"{path}: {length:,} bytes; at most {MAX_FILE:,} are read")
-        return _picture(path, size, invert)
+        return _picture(path, target)
     except OSError as error:
         why = error.strerror or str(error) or type(error).__name__
         raise OwnImageError(f"{path}: cannot be read ({why.splitlines()[0]})") from error
 
 
-def _picture(path: Path, size: int, invert: Invert) -> Prepared:
+def _picture(path: Path, target: _Target) -> Prepared:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -89,7 +103,7 @@ def _picture(path: Path, size: int, invert: Invert) -> Prepared:
             warnings.simplefilter("ignore")  # the size is checked below, before any decoding
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path, *image.size)
-                grey, steps = _grey(image)
+                values, steps = _values(image, target.channels)
     except UnidentifiedImageError as error:
         raise OwnImageError(
             f"{path}: not a picture of a known format ({', '.join(FORMATS)})"
@@ -100,8 +114,9 @@ def _picture(path: Path, size: int, invert: Invert) -> Prepared:
         # Pillow's decoders raise any of these for damaged files.
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise OwnImageError(f"{path}: damaged or of an unsupported kind ({first})") from error
-    fitted, inverted, more = _fit(grey, size, invert)
-    return Prepared(path, fitted[None], np.array([inverted]), (size, size), (*steps, *more))
+    fitted, inverted, more = _fit(values, target)
+    shape = target.size if target.channels == 1 else (target.channels, *target.size)
+    return Prepared(path, fitted[None], np.array([inverted]), shape, (*steps, *more))
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -114,8 +129,8 @@ def _check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def _grey(image: Image) -> tuple[Floats, list[str]]:
-    """The picture as grey values in [0, 1] `(H, W)`, and what that took."""
+def _values(image: Image, channels: int) -> tuple[Floats, list[str]]:
+    """The picture as values in [0, 1] `(H, W, channels)`, and what that took."""
     from PIL import ImageOps
 
     mode, frames = image.mode, getattr(image, "n_frames", 1)
@@ -126,21 +141,35 @@ def _grey(image: Image) -> tuple[Floats, list[str]]:
         steps.append("turned as its EXIF says")
     turned = ImageOps.exif_transpose(image)
     if mode.startswith(("I", "F")):
-        return _deep(np.asarray(turned)), steps
+        return np.repeat(_deep(np.asarray(turned))[:, :, None], channels, axis=2), steps
     if "A" in mode or "transparency" in turned.info:
-        return _opaque(turned.convert("RGBA"), steps), steps
-    return _unit(np.asarray(turned.convert("RGB").convert("L"))), steps
+        return _opaque(turned.convert("RGBA"), channels, steps), steps
+    return _coloured(turned, channels), steps
 
 
-def _opaque(image: Image, steps: list[str]) -> Floats:
-    alpha = _unit(np.asarray(image.getchannel("A")))
-    grey = _unit(np.asarray(image.convert("RGB").convert("L")))
+def _coloured(image: Image, channels: int) -> Floats:
+    colour = image.convert("RGB")
+    values = _unit(np.asarray(colour.convert("L") if channels == 1 else colour))
+    return values.reshape(*values.shape[:2], channels)
+
+
+def _opaque(image: Image, channels: int, steps: list[str]) -> Floats:
+    alpha = _unit(np.asarray(image.getchannel("A")))[:, :, None]
+    values = _coloured(image, channels)
     if alpha.min() == 1:
-        return grey
-    visible = float((grey * alpha).sum() / max(float(alpha.sum()), 1e-6))
+        return values
+    visible = float((_brightness(values) * alpha[:, :, 0]).sum() / max(float(alpha.sum()), 1e-6))
     behind = 0.0 if visible >= BRIGHT else 1.0
     steps.append(f"transparency on {'white' if behind else 'black'}")
-    return grey * alpha + behind * (1 - alpha)
+    return values * alpha + behind * (1 - alpha)
+
+
+def _brightness(values: Floats) -> Floats:
+    """`(..., C)` to `(...)`."""
+    if values.shape[-1] == 1:
+        return values[..., 0]
+    bright: Floats = values @ LUMA
+    return bright
 
 
 def _deep(values: NDArray[Any]) -> Floats:
@@ -153,33 +182,39 @@ def _deep(values: NDArray[Any]) -> Floats:
     return (values / 65535).astype(np.float32)
 
 
-def _array(path: Path, size: int, invert: Invert) -> Prepared:
+def _array(path: Path, target: _Target) -> Prepared:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, SyntaxError) as error:
         raise OwnImageError(f"{path}: not a whole .npy file of numbers ({error})") from error
-    if values.ndim not in (2, 3, 4) or (values.ndim == 4 and values.shape[1] != 1):
+    channels = target.channels
+    if values.ndim not in (2, 3, 4) or (values.ndim == 4 and values.shape[1] not in (1, channels)):
         raise OwnImageError(
-            f"{path}: an array of shape {values.shape}, not (H, W), (N, H, W) or (N, 1, H, W)"
+            f"{path}: an array of shape {values.shape}, not (H, W), (N, H, W) or "
+            f"(N, {channels}, H, W)"
         )
     height, width = values.shape[-2:]
     _check_size(path, width, height)
     if not values.size:
         raise OwnImageError(f"{path}: an array of shape {values.shape} holds no image")
-    count, side = values.size // (height * width), max(height, width)
-    if count * side**2 > MAX_VALUES:
+    planes = values.shape[1] if values.ndim == 4 else 1
+    count, side = values.size // (height * width * planes), max(height, width)
+    if count * planes * side**2 > MAX_VALUES:
         raise OwnImageError(
             f"{path}: {count:,} images of {width}x{height} are too much at once; "
             f"split them, {MAX_VALUES // side**2:,} fit"
         )
     try:
-        units = _checked(np.asarray(values)).reshape(-1, height, width)
+        units = _checked(np.asarray(values)).reshape(-1, planes, height, width)
     except ValueError as error:
         raise OwnImageError(f"{path}: {error}") from error
-    images, inverted, steps = zip(*(_fit(image, size, invert) for image in units), strict=True)
+    units = np.repeat(units, channels // planes, axis=1).transpose(0, 2, 3, 1)
+    images, inverted, steps = zip(*(_fit(image, target) for image in units), strict=True)
     changes = dict.fromkeys(step for each in steps for step in each)
     given = f"{len(units)} of {width}x{height} {values.dtype}"
-    shape = (*values.shape[:-2], size, size)
+    shape = (*values.shape[:-2], *target.size)
+    if channels != planes:  # grey ones for a model of colours
+        shape = (count, channels, *target.size)
     return Prepared(path, np.stack(images), np.array(inverted), shape, (given, *changes))
 
 
@@ -202,44 +237,66 @@ def _unit(values: NDArray[np.uint8]) -> Floats:
     return values.astype(np.float32) / np.float32(255)
 
 
-def _fit(grey: Floats, size: int, invert: Invert) -> tuple[Floats, bool, list[str]]:
-    """Invert, pad, resize `(H, W)` to `(size, size)`; whether inverted, and what was done."""
+def _fit(values: Floats, target: _Target) -> tuple[Floats, bool, list[str]]:
+    """Invert, pad, resize `(H, W, C)` to what the model takes, without an axis for one channel.
+
+    Also whether it was inverted, and what was done.
+    """
     steps = []
-    background = border_grey(grey)
-    inverted = invert == "yes" or (invert == "auto" and background > BRIGHT)
+    background = border(values)
+    bright = float(_brightness(background)) > BRIGHT
+    inverted = target.invert == "yes" or (target.invert == "auto" and bright)
     if inverted:
-        grey, background = 1 - grey, 1 - background
+        values, background = 1 - values, 1 - background
         steps.append("inverted")
-    elif background > BRIGHT:
+    elif bright:
         steps.append("bright background (--invert auto makes it dark)")
-    height, width = grey.shape
-    if height != width:
-        grey = _padded(grey, background)
-        steps.append(f"padded to {max(height, width)} square")
-    if grey.shape[0] != size:
-        grey = _resized(grey, size)
-        steps.append(f"resized to {size}x{size}")
-    return grey, inverted, steps
+    full = _full(values.shape[:2], target.size)
+    if full != values.shape[:2]:
+        values = _padded(values, background, full)
+        steps.append("padded to " + _in_words(full, "{0} square"))
+    if values.shape[:2] != target.size:
+        values = _resized(values, target.size)
+        steps.append("resized to " + _in_words(target.size, "{0}x{0}"))
+    image = values.transpose(2, 0, 1)
+    return (image[0] if target.channels == 1 else image), inverted, steps
 
 
-def border_grey(grey: Floats) -> float:
-    """The median of the outermost pixels of `(H, W)`."""
-    edges = (grey[0], grey[-1], grey[:, 0], grey[:, -1])
-    return float(np.median(np.concatenate(edges)))
+def _in_words(size: tuple[int, int], square: str) -> str:
+    return square.format(size[0]) if size[0] == size[1] else f"{size[1]}x{size[0]}"
 
 
-def _padded(grey: Floats, value: float) -> Floats:
-    height, width = grey.shape
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side), value, np.float32)
-    square[top : top + height, left : left + width] = grey
-    return square
+def border(values: Floats) -> Floats:
+    """The median of the outermost pixels of `(H, W, C)`, `(C,)`."""
+    edges = (values[0], values[-1], values[:, 0], values[:, -1])
+    return np.median(np.concatenate(edges), axis=0).astype(np.float32)
 
 
-def _resized(grey: Floats, size: int) -> Floats:
+def _full(size: tuple[int, ...], target: tuple[int, int]) -> tuple[int, int]:
+    """The smallest height and width of the target's proportions that hold `size`."""
+    height, width = size
+    return (
+        max(height, -(-width * target[0] // target[1])),
+        max(width, -(-height * target[1] // target[0])),
+    )
+
+
+def _padded(values: Floats, colour: Floats, full: tuple[int, int]) -> Floats:
+    height, width = values.shape[:2]
+    top, left = (full[0] - height) // 2, (full[1] - width) // 2
+    canvas = np.empty((*full, values.shape[2]), np.float32)
+    canvas[:] = colour
+    canvas[top : top + height, left : left + width] = values
+    return canvas
+
+
+def _resized(values: Floats, size: tuple[int, int]) -> Floats:
     """Lanczos overshoots at edges, hence the clipping."""
     from PIL import Image
 
-    resized = Image.fromarray(grey).resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(resized, np.float32).clip(0, 1)
+    resampling = Image.Resampling.LANCZOS
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], resampling))
+        for plane in values.transpose(2, 0, 1)
+    ]
+    return np.stack(planes, axis=2).astype(np.float32).clip(0, 1)

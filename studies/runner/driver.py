@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
 from studies.ledger.ledger import study_folder
-from studies.runner import address, capacity, cluster, fitness, planning, preflight
+from studies.runner import address, capacity, cluster, fitness, fitting, planning, preflight
 from studies.runner import resuming as opening
 from studies.runner.console import Console
+from studies.runner.data import Images, find
 from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
 from studies.tracker.line import start_sender
@@ -26,8 +27,10 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     seconds to import, but bad flags do not. With a Ray of our own that is done while its workers
     do the same; a job does it before it connects, for its copy of the code may go then.
     """
-    plan = planning.make_plan(definition, settings)
     address.check(settings, definition.kind)
+    images = find(definition, settings)
+    settings = images.settings
+    plan = planning.make_plan(definition, settings, images.facts)
     at_once = capacity.before_start(plan) if cluster.is_own(settings) else capacity.Workers(0)
     uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
     preflight.storage_is_writable(settings.storage)
@@ -37,14 +40,16 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     if not (folder / "ledger.journal").exists():
         preflight.study_is_new(uri, plan.name)
     console = Console(plan)
+    for remark in fitting.remarks(plan.reference, images.facts, images.remarks):
+        console.say(f"data: {remark}")
     ahead = nullcontext() if settings.dry_run else start_sender(folder / "spool", uri)
-    data = None if cluster.is_own(settings) else _load(plan)
+    data = None if cluster.is_own(settings) else _load(plan, images)
     ray = cluster.connected(settings, stop, at_once.count * settings.threads, console.say)
     with ahead as sender, ray:
         stop.listen()
         if at_once.remark:
             console.say(f"note: {at_once.remark}")
-        data = data or _load(plan)
+        data = data or _load(plan, images)
         cluster.check(settings, uri)  # nothing is written before
         if settings.dry_run:
             console.say("dry run: everything is in place, nothing was started")
@@ -59,11 +64,11 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
             return opened_run.run()
 
 
-def _load(plan: planning.Plan) -> TrialData:
+def _load(plan: planning.Plan, images: Images) -> TrialData:
     """The data, which what is to be trained must fit, and with it all that trains."""
     with uncollected():
         from studies.runner import run
 
-    data = run.load_data(plan)
+    data = run.load_data(plan, images.source)
     fitness.check(plan, data)
     return data

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from pydantic import ValidationError
@@ -15,9 +15,14 @@ from studies.definition import Goal, Objective, StudyDefinition
 from studies.errors import InputError
 from studies.ledger.layout import Parameters
 from studies.ledger.ledger import Ledger, LedgerTrial, Phase
+from studies.runner import fitting, pins
+from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
 from studies.scheduling.pruning import SuccessiveHalving
 from vae_trainables.config import TrialConfig, stable_hash
+
+if TYPE_CHECKING:
+    from vae_trainables.datasets import Facts
 
 DRAWS = 64  # of a space, to see what it suggests
 WATCH = ("watch", "watch_direction")
@@ -33,6 +38,7 @@ class Plan:
     reference: TrialConfig
     objectives: list[Objective]
     companions: tuple[TrialConfig, ...] = ()
+    pins: Pins = NO_PINS
 
     @property
     def name(self) -> str:
@@ -41,7 +47,11 @@ class Plan:
 
     def configure(self, trial: optuna.Trial) -> TrialConfig:
         """The configuration that `trial` suggests."""
-        return updated(self.reference, self.definition.space(trial))
+        return updated(self.reference, self.pins.ask(self.definition.space, trial))
+
+    def reference_params(self) -> dict[str, Any]:
+        """Values for `optuna.Study.enqueue_trial` that lead to the reference of this plan."""
+        return replace(self.definition, reference=self.reference).reference_params()
 
     @property
     def goal(self) -> Goal:
@@ -72,8 +82,9 @@ class Plan:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must not change while a study goes on, for its results to be comparable."""
+        source = inspect.getsource(self.definition.space)
         return {
-            "space": stable_hash(inspect.getsource(self.definition.space)),
+            "space": stable_hash([source, self.pins.as_text()] if self.pins else source),
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
             "fixed": self.reference.model_dump(mode="json", exclude={"seed"}),
@@ -134,8 +145,11 @@ def suggestions(plan: Plan) -> list[TrialConfig]:
     return [plan.reference, *(plan.configure(study.ask()) for _ in range(DRAWS))]
 
 
-def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
-    """Raises InputError for an objective or a value that cannot be."""
+def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | None = None) -> Plan:
+    """The plan for data of which `facts` tell; None: a published set, which the defaults fit.
+
+    Raises InputError for an objective or a value that cannot be.
+    """
     names = (settings.objective or next(iter(definition.objectives))).split(",")
     for name in names:
         if name not in definition.objectives:
@@ -155,10 +169,18 @@ def make_plan(definition: StudyDefinition, settings: Settings) -> Plan:
     for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
-    companions = tuple(updated(config, changes) for config in definition.companions)
-    reference = updated(definition.reference, changes)
-    plan = Plan(definition, settings, reference, objectives, companions)
-    _try_space(plan)
+    fitting.check_labels((), [*objectives, definition.prune_on], facts)
+    if facts is not None and not facts.labelled:
+        changes["evaluations"] = tuple(sorted(evaluations - set(fitting.FROM_LABELS)))
+    held = pins.parse(
+        settings.set or (), definition, fitting.unlabelled(definition.reference, facts)
+    )
+    configs = [
+        updated(config, changes | fitting.fitted(config, facts) | held.for_reference)
+        for config in (definition.reference, *definition.companions)
+    ]
+    plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
+    _try_space(plan, facts)
     return plan
 
 
@@ -174,21 +196,26 @@ def _watched(
     return {"watch": objectives[0].metric, "watch_direction": objectives[0].direction}
 
 
-def _try_space(plan: Plan) -> None:
+def _distinct(configs: list[TrialConfig]) -> tuple[TrialConfig, ...]:
+    """The companions that are still something else than the reference and each other."""
+    by_print = {config.fingerprint(): config for config in reversed(configs)}
+    return tuple(c for c in configs[1:] if c is by_print[c.fingerprint()])
+
+
+def _try_space(plan: Plan, facts: Facts | None = None) -> None:
     """Raise InputError for a space without the reference's values or with what cannot be."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.enqueue_trial(plan.definition.reference_params())
+    study.enqueue_trial(plan.reference_params())
     first, where = study.ask(), f"the space of studies.{plan.definition.kind}"
     try:
-        plan.configure(first)
-        for _ in range(DRAWS):
-            plan.configure(study.ask())
+        configs = [plan.configure(first), *(plan.configure(study.ask()) for _ in range(DRAWS))]
     except ValueError as error:
         raise InputError(f"{where}: {str(error).splitlines()[0]}") from error
     for name, distribution in first.distributions.items():
         if not distribution._contains(distribution.to_internal_repr(first.params[name])):
             value = first.params[name]
             raise InputError(f"{where}: the reference's {name} = {value!r} lies outside of it")
+    fitting.check_labels([plan.reference, *plan.companions, *configs], (), facts)
 
 
 def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
@@ -217,7 +244,7 @@ def search_source(plan: Plan, ledger: Ledger) -> Callable[[], LedgerTrial | None
         if ledger.suggested >= (plan.settings.trials or 0):
             return None
         if ledger.suggested == 0:
-            ledger.enqueue(plan.definition.reference_params())
+            ledger.enqueue(plan.reference_params())
         return ledger.ask(plan.configure, plan.reference)
 
     return plan_next

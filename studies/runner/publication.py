@@ -86,17 +86,20 @@ def publish_baselines(
     training = baseline_training(config, data)
     clean = as_float(split.images)
     noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)
+    asked = baselines.BASELINES if split_name == "test" else QUICK_BASELINES
     rows = baselines.evaluate_all(
         training,
         noisy,
         clean,
         components=config.latent_dim,
-        names=baselines.BASELINES if split_name == "test" else QUICK_BASELINES,
+        names=baselines.affordable(asked, config.pixels),
     )
     path = folder / "record" / names.BASELINES_FILE
     others = read_whole(path) or []
     kept = [row for row in others if row["split"] != split_name]
     _write(tracker, path, json.dumps(kept + [{"split": split_name, **r} for r in rows], indent=1))
+    if not baselines.affordable(["wiener"], config.pixels):
+        return
     wiener = baselines.BASELINES["wiener"](training, config.latent_dim)
     shown = wiener.denoise(_noisy_examples(plan, data))
     _write_examples(
@@ -126,7 +129,7 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
         "data": {"train": data.train.fingerprint(), "val": data.val.fingerprint()},
         "threads": plan.settings.threads,
     }
-    _write(tracker, record / names.STUDY_FILE, json.dumps(study_file(plan), indent=1))
+    _write(tracker, record / names.STUDY_FILE, json.dumps(study_file(plan, data), indent=1))
     _write(tracker, record / names.PROVENANCE_FILE, json.dumps(facts, indent=1))
     _write(tracker, record / names.DIFF_FILE, diff)
     if not (record / names.EXAMPLES_FILE).exists():
@@ -135,7 +138,7 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
         tracker.artifact("", record / names.EXAMPLES_FILE)  # a killed driver may not have sent it
 
 
-def study_file(plan: Plan) -> dict[str, Any]:
+def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
     """`study.json`: what was asked, as data."""
     return {
         "name": plan.name,
@@ -145,6 +148,9 @@ def study_file(plan: Plan) -> dict[str, Any]:
         "prune_metric": plan.definition.prune_on.metric,
         "distributions": distributions(plan),
         "reference": plan.reference.model_dump(mode="json"),
+        "pinned": plan.pins.as_text(),
+        "classes": list(data.val.classes),
+        "labelled": data.val.labelled,
         "settings": {
             name: str(value) if isinstance(value, Path) else value
             for name, value in vars(plan.settings).items()
@@ -160,7 +166,7 @@ def distributions(plan: Plan, draws: int = 64) -> dict[str, str]:
     found: dict[str, str] = {}
     for _ in range(draws):
         trial = study.ask()
-        plan.definition.space(trial)
+        plan.pins.ask(plan.definition.space, trial)
         found |= {k: distribution_to_json(v) for k, v in trial.distributions.items()}
     return found
 

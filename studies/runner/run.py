@@ -31,13 +31,17 @@ from vae_trainables.evaluation import features
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
 
-def load_data(plan: Plan) -> TrialData:
-    """Train and validation images; the test split only where a phase will open it."""
+def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
+    """Train and validation images; the test split only where a phase will open it.
+
+    source: where they come from; None: the published set that the plan names.
+    """
     settings = plan.settings
     opens_test = any(phase != "search" for phase in phases(settings))
     splits = ("train", "val", "test") if opens_test else ("train", "val")
     try:
-        found = datasets.load_splits(plan.reference.dataset, splits, settings.data_dir)
+        source = source or datasets.open_source(plan.reference.dataset, data_dir=settings.data_dir)
+        found = source.splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     net = None

@@ -51,6 +51,15 @@ class Settings:
     objective: Annotated[
         str | None, _option("What to optimise; several with commas give a Pareto front.", SEARCH)
     ] = None
+    set: Annotated[
+        list[str] | None,
+        _option(
+            "NAME=VALUE holds a field of the configuration at a value, for reference and trials "
+            "alike, and takes it out of the search; repeatable.",
+            SEARCH,
+            "--set",
+        ),
+    ] = None
     sampler: Annotated[Sampler, _option("Optuna's sampler.", SEARCH)] = "tpe"
     scheduler: Annotated[
         Scheduler, _option("asha ends trials early that fall behind; none trains all.", SEARCH)
@@ -109,11 +118,28 @@ class Settings:
         str | None, _option("A running Ray cluster; found by itself inside a job.", RESOURCES)
     ] = None
 
+    data: Annotated[
+        str | None,
+        _option(
+            "Own images: a folder of pictures, .npz, CSV, IDX; or a data set's name.",
+            DATA,
+        ),
+    ] = None
+    resize: Annotated[
+        str,
+        _option(
+            "How own images get one size: N or HxW, and :pad, :crop or :stretch. auto keeps "
+            "equal sizes of 8 to 128 pixels, pads others to squares of at most 64.",
+            DATA,
+        ),
+    ] = "auto"
     dataset: Annotated[
-        str | None, _option("fashion-mnist, mnist or digits; default: the study's.", DATA)
+        str | None,
+        _option("fashion-mnist, mnist, digits, kmnist, ...; default: the study's.", DATA),
     ] = None
     data_dir: Annotated[
-        Path | None, _option("Folder with the four IDX files, plain or gzipped.", DATA)
+        Path | None,
+        _option("Folder with the files of a data set that goes by its name, as IDX.", DATA),
     ] = None
     train_size: Annotated[int | None, _option("Use only the first N training images.", DATA)] = None
     batch_size: Annotated[
@@ -180,6 +206,8 @@ class Settings:
             raise InputError("--study is empty; give the study a name")
         if self.reference and self.confirm_only:
             raise InputError("--reference and --confirm-only exclude each other")
+        if self.data is not None and (self.dataset is not None or self.data_dir is not None):
+            raise InputError("--data excludes --dataset and --data-dir: it takes a path or a name")
         self._check_uri()
 
     def _check_uri(self) -> None:

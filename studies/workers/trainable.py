@@ -24,7 +24,7 @@ def pack(data: TrialData) -> dict[str, Any]:
     """Arrays for Ray's object store: every worker of a node reads the same memory."""
     splits = {"train": data.train, "val": data.val, "test": data.test}
     packed: dict[str, Any] = {
-        name: (split.images.numpy(), split.labels.numpy())
+        name: (split.images.numpy(), split.labels.numpy(), split.classes, split.labelled)
         for name, split in splits.items()
         if split is not None
     }
@@ -37,7 +37,10 @@ def unpack(packed: dict[str, Any]) -> TrialData:
     """Tensors over the arrays of `pack`, without a copy."""
 
     def split(name: str) -> Split | None:
-        return Split(*map(_tensor, packed[name])) if name in packed else None
+        if name not in packed:
+            return None
+        images, labels, classes, labelled = packed[name]
+        return Split(_tensor(images), _tensor(labels), classes, labelled)
 
     train, val = split("train"), split("val")
     if train is None or val is None:

@@ -1,20 +1,26 @@
-"""Where images come in: published sets, their files, their splits, and the noise put on them.
+"""Where images come in: published sets, own files, their splits, and the noise put on them.
 
-`python -m vae_trainables.datasets fetch|check NAME` gets a set, or says what is there.
+`open_source` is the one door. `python -m vae_trainables.datasets fetch|check NAME` gets a set, or
+says what is understood of it.
 """
 
-from vae_trainables.datasets.idx import DataError
+from vae_trainables.datasets.errors import DataError
 from vae_trainables.datasets.published import NAMES, SPLITS, check, fetch, load, load_splits
-from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.datasets.source import Source, open_source, recorded_source
+from vae_trainables.datasets.splits import Facts, Split, TrialData
 
 __all__ = [
     "NAMES",
     "SPLITS",
     "DataError",
+    "Facts",
+    "Source",
     "Split",
     "TrialData",
     "check",
     "fetch",
     "load",
     "load_splits",
+    "open_source",
+    "recorded_source",
 ]

@@ -2,6 +2,6 @@
 
 import sys
 
-from vae_trainables.datasets.published import main
+from vae_trainables.datasets.cli import main
 
 sys.exit(main())

@@ -4,14 +4,13 @@
 gets a set beforehand, or says what is there. Places to look in are the business of `sources`.
 
 Splits. `test` is the published test set. `val` is the last twelfth of the published training set
-(5,000 of the 60,000; rounded down, at least one image), `train` is the rest of it.
+(5,000 of the 60,000), `train` is the rest of it. A user's own files in their place may be sorted by
+class: of those a twelfth of each class is drawn at random, by a fixed seed.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,13 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from vae_trainables.datasets.idx import DataError, md5, read_idx
+from vae_trainables.config import PUBLISHED_SETS
+from vae_trainables.datasets import dividing
+from vae_trainables.datasets.errors import DataError
+from vae_trainables.datasets.idx import md5, read_idx
 from vae_trainables.datasets.sources import (
     IDX_SETS,
     AbsentError,
     FilePair,
     Part,
-    Source,
+    Place,
     copy_files,
     has_any_file,
     local_sources,
@@ -42,12 +44,14 @@ __all__ = ["NAMES", "SPLITS", "DataError", "Split", "check", "fetch", "load"]
 SplitName = Literal["train", "val", "test"]
 Array = NDArray[np.uint8]
 
-NAMES = (*IDX_SETS, "digits")
+NAMES = PUBLISHED_SETS
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 FULL_SIZE: dict[Part, int] = {"train": 60_000, "t10k": 10_000}
 VALIDATION_PART = 12  # one image in this many of the training files is for validation
 SIZE = 28
 CLASSES = 10
+DIGITS = tuple(map(str, range(CLASSES)))
+_CONTENTS: tuple[Literal["images", "labels"], ...] = ("images", "labels")
 
 log = logging.getLogger("vae_trainables.datasets")
 
@@ -108,6 +112,8 @@ class _Part(NamedTuple):
     images: Array
     labels: Array
     files: FilePair
+    genuine: bool = False
+    """Whether they are the published ones."""
 
 
 def _load(
@@ -132,7 +138,7 @@ def _split(part: _Part, split: str) -> Split:
     """Copied, so that the tensors are writable and val does not keep all training images alive."""
     chosen = slice(None) if split == "test" else _share(part, split)
     images, labels = part.images[chosen, None].copy(), part.labels[chosen].astype(np.int64)
-    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+    return Split(torch.from_numpy(images), torch.from_numpy(labels), DIGITS)
 
 
 def _published_files(name: str) -> list[FilePair]:
@@ -140,34 +146,38 @@ def _published_files(name: str) -> list[FilePair]:
     return [_read_first(name, part, None, download=True).files for part in FULL_SIZE]
 
 
-def _share(found: _Part, split: str) -> slice:
+def _share(part: _Part, split: str) -> slice | NDArray[np.int64]:
     """Where train and val lie in the training files."""
-    count = len(found.labels)
+    count = len(part.labels)
     first = count - max(1, count // VALIDATION_PART)
     if first < 1:
-        raise DataError(f"{found.files.images}: expected at least 2 images to split, found {count}")
-    return slice(first) if split == "train" else slice(first, None)
+        raise DataError(f"{part.files.images}: expected at least 2 images to split, found {count}")
+    if part.genuine:
+        return slice(first) if split == "train" else slice(first, None)
+    return dividing.stratified(part.labels.astype(np.int64), {"val": 1 / VALIDATION_PART})[split]
 
 
 def _read_first(name: str, part: Part, data_dir: str | Path | None, *, download: bool) -> _Part:
     """The part from the first place that has it, verified; DataError naming all if none has."""
     if data_dir is not None:
-        places = [Source("data folder", lambda: Path(data_dir).expanduser())]
+        places = [Place("data folder", lambda: Path(data_dir).expanduser())]
     else:
         places = local_sources(name) + (remote_sources(name) if download else [])
     failures = []
     for place in places:
         try:
             found = _read_part(locate(place.folder(), name, part), name, part)
-            for content in ("images", "labels"):
+            genuine = [
                 _check_identity(found, name, part, content, published=data_dir is None)
+                for content in _CONTENTS
+            ]
         except DataError as error:
             failures.append(f"{place.label}: {error}")
             level = logging.DEBUG if isinstance(error, AbsentError) else logging.INFO
             log.log(level, "%s: not from %s", name, failures[-1])
             continue
         log.info("%s: %s files from %s: %s", name, part, place.label, found.files.images.parent)
-        return found
+        return found._replace(genuine=all(genuine))
     raise DataError(f"{name}: no usable {part} files ({'; '.join(failures)}); {ways_to_get(name)}")
 
 
@@ -192,8 +202,8 @@ def _read_part(files: FilePair, name: str, part: Part) -> _Part:
 
 def _check_identity(
     found: _Part, name: str, part: Part, content: Literal["images", "labels"], *, published: bool
-) -> None:
-    """Compare with the published checksums.
+) -> bool:
+    """Compare with the published checksums; whether they are equal.
 
     A published file in another's place is an error, everywhere. Any other contents are an error
     where only the `published` ones belong; in a user's own folder they are fine, though a file of
@@ -203,13 +213,27 @@ def _check_identity(
     expected = f"{name}'s {part}-{content}"
     actual = _PUBLISHED.get(digest)
     if actual == expected:
-        return
+        return True
     path: Path = getattr(found.files, content)
     if actual or published:
         known = actual or f"contents with the MD5 {digest}"
         raise DataError(f"{path}: expected {expected}, found {known}")
     if len(found.labels) == FULL_SIZE[part]:
         log.warning("%s: as large as %s, but not the published contents", path, expected)
+    return False
+
+
+def name_of(folder: Path) -> str | None:
+    """The published set whose training images lie in `folder`, if it is one."""
+    for name in IDX_SETS:
+        try:
+            images = read_idx(locate(folder, name, "train").images, dims=3)
+        except DataError:
+            continue
+        return next(
+            (n for n in IDX_SETS if _PUBLISHED.get(md5(images)) == f"{n}'s train-images"), None
+        )
+    return None
 
 
 _PUBLISHED = {
@@ -240,7 +264,7 @@ def _digits(split: str) -> Split:
     chosen = {"train": sixth < 4, "val": sixth == 4, "test": sixth == 5}[split]
     labels = torch.from_numpy(raw.target.astype(np.int64))
     log.info("digits: %s images from scikit-learn", split)
-    return Split(images[chosen].contiguous(), labels[chosen])
+    return Split(images[chosen].contiguous(), labels[chosen], DIGITS)
 
 
 def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -254,27 +278,3 @@ def _summary(name: str, split: str, found: Split) -> str:
         f"{name} {split:5} {len(found):6} images, {counts.min()} to {counts.max()} per class, "
         f"fingerprint {found.fingerprint()}"
     )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 0 if all is well, 2 with one line on stderr if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vae_trainables.datasets",
-        description="Get a data set onto this machine, or check what is there.",
-    )
-    parser.add_argument("action", choices=("fetch", "check"), help="check downloads nothing")
-    parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="a folder with IDX files; fetch copies them into it"
-    )
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        if options.action == "fetch":
-            print(f"{options.name} is in {fetch(options.name, options.data_dir)}")
-        else:
-            print("\n".join(check(options.name, options.data_dir)))
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0

@@ -5,19 +5,20 @@ Knows files and folders only; what the files must contain is the business of `da
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from vae_trainables.datasets.idx import DataError
+from vae_trainables.datasets.errors import DataError
 
 Part = Literal["train", "t10k"]  # as the files are named: training and test
 
@@ -75,7 +76,7 @@ class FilePair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class Place:
     """A place that may hold a data set; `folder` fetches it there first if need be.
 
     `folder` raises DataError, in one line, if there is nothing to be had.
@@ -85,21 +86,21 @@ class Source:
     folder: Callable[[], Path]
 
 
-def local_sources(name: str) -> list[Source]:
+def local_sources(name: str) -> list[Place]:
     """Folders of this machine that may hold the set, in the order of preference."""
     cache, known = cache_folder(name), IDX_SETS[name]
-    sources = [Source("cache", lambda: cache)]
+    places = [Place("cache", lambda: cache)]
     if known.debian_package:
-        sources.append(Source("Debian package", lambda: DEBIAN_ROOT / known.debian_folder))
-    return sources
+        places.append(Place("Debian package", lambda: DEBIAN_ROOT / known.debian_folder))
+    return places
 
 
-def remote_sources(name: str) -> list[Source]:
+def remote_sources(name: str) -> list[Place]:
     """Ways to download the set into the cache, in the order of preference."""
-    sources = [Source("torchvision's downloader", lambda: fetch_with_torchvision(name))]
+    places = [Place("torchvision's downloader", lambda: fetch_with_torchvision(name))]
     if IDX_SETS[name].debian_package:
-        sources.append(Source("apt-get download", lambda: fetch_with_apt(name)))
-    return sources
+        places.append(Place("apt-get download", lambda: fetch_with_apt(name)))
+    return places
 
 
 def ways_to_get(name: str) -> str:
@@ -152,7 +153,7 @@ def has_any_file(root: Path, name: str) -> bool:
 
 def copy_files(pairs: Iterable[FilePair], folder: Path) -> None:
     """Copy files into `folder`; each appears there whole or not at all."""
-    with _workspace(folder) as work:
+    with workspace(folder) as work:
         for path in (path for pair in pairs for path in pair):
             shutil.copyfile(path, work / path.name)
             os.replace(work / path.name, folder / path.name)
@@ -164,16 +165,23 @@ def fetch_with_torchvision(name: str) -> Path:
     It runs in a process of its own, because it has no time-out, prints, and a torchvision that
     does not fit the installed torch fails at import.
     """
-    script = (
-        "import socket, sys; socket.setdefaulttimeout(float(sys.argv[3])); "
-        "import torchvision; getattr(torchvision.datasets, sys.argv[1])(sys.argv[2], download=True)"
-    )
-    log.info("%s: downloading with torchvision (%d s at most)", name, FETCH_SECONDS)
-    kind, target = IDX_SETS[name].torchvision, cache_folder(name)
-    with _workspace(target) as work:
-        _run([sys.executable, "-c", script, kind, str(work), str(CONNECT_SECONDS)], work)
+    target = cache_folder(name)
+    with workspace(target) as work:
+        run_torchvision(name, IDX_SETS[name].torchvision, ({},), work)
         copy_files((locate(work, name, "train"), locate(work, name, "t10k")), target)
     return target
+
+
+def run_torchvision(name: str, kind: str, calls: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Let torchvision's class `kind` download into `folder`, once with each call's keywords."""
+    script = (
+        "import json, socket, sys; socket.setdefaulttimeout(float(sys.argv[3])); "
+        "import torchvision; kind = getattr(torchvision.datasets, sys.argv[1])\n"
+        "for call in json.loads(sys.argv[4]): kind(sys.argv[2], download=True, **call)"
+    )
+    log.info("%s: downloading with torchvision (%d s at most)", name, FETCH_SECONDS)
+    given = [kind, str(folder), str(CONNECT_SECONDS), json.dumps([dict(call) for call in calls])]
+    _run([sys.executable, "-c", script, *given], folder)
 
 
 def fetch_with_apt(name: str) -> Path:
@@ -188,7 +196,7 @@ def fetch_with_apt(name: str) -> Path:
     log.info("%s: downloading Debian's package %s", name, package)
     with tempfile.TemporaryDirectory(prefix="vae-studies-apt-") as download:
         deb = _apt_download(package, Path(download))
-        with _workspace(target) as work:
+        with workspace(target) as work:
             _run(["dpkg-deb", "-x", str(deb), str(work)], work)
             unpacked = work / IDX_SETS[name].debian_folder
             copy_files((locate(unpacked, name, "train"), locate(unpacked, name, "t10k")), target)
@@ -236,7 +244,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 @contextmanager
-def _workspace(target: Path) -> Iterator[Path]:
+def workspace(target: Path) -> Iterator[Path]:
     """A temporary folder on the file system of `target`, which is created."""
     try:
         target.mkdir(parents=True, exist_ok=True)

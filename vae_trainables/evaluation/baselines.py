@@ -40,6 +40,8 @@ TV_WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6)
 NLM_PATCHES = (5, 7)
 NLM_DISTANCE = 5
 NLM_STRENGTHS = (0.3, 0.5, 0.7, 1.0, 1.4)  # of the noise's standard deviation
+MOST_PIXELS = 4096  # values per image up to which a covariance of all of them is diagonalised
+_COVARIANCE = ("wiener rank 16", "wiener", "pca")
 TEMPERATURES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0, 48.0)
 
 _CHUNK = 5_000  # images whose products are added up at once
@@ -229,6 +231,11 @@ BASELINES: dict[str, Callable[[Training, int], Fitted]] = {
     "non-local means": lambda training, _: non_local_means(training),
     "lookup": lambda training, _: lookup(training),
 }
+
+
+def affordable(names: Iterable[str], pixels: int) -> list[str]:
+    """Those of `names` that images of `pixels` values allow: see `MOST_PIXELS`."""
+    return [name for name in names if pixels <= MOST_PIXELS or name not in _COVARIANCE]
 
 
 def evaluate_all(

@@ -173,9 +173,8 @@ class Evaluator:
         """Fréchet distance of prior samples to validation images, in classifier features."""
         if self.data.feature_net is None:
             raise ValueError("the evaluation 'frechet' needs a feature net in the trial's data")
-        net = features.FeatureNet()
-        net.load_state_dict(self.data.feature_net)
-        net.eval().to(self.device)
+        shape = tuple(self._split("val").images.shape[1:])
+        net = features.FeatureNet.from_state(self.data.feature_net, shape).to(self.device)
         if self._real_features is None:
             real = as_float(self._split("val").images.to(self.device))
             self._real_features = features.extract(net, real)

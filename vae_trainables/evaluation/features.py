@@ -21,8 +21,9 @@ from vae_trainables.datasets.sources import CACHE_VARIABLE, cache_folder
 from vae_trainables.datasets.splits import Split
 
 FEATURES = 64
-SIZE = 28  # pixels; the classifier knows no other
+SHAPE = (1, 28, 28)  # of the published sets' images
 CLASSES = 10
+MAP_SIDE = 14  # pixels after the first halving; larger maps are pooled to about half of it
 BATCH = 128
 EPOCHS = 4
 LEAST_STEPS = 400  # small data sets get more epochs than asked for, up to this many steps
@@ -45,29 +46,42 @@ class TrainedNet(NamedTuple):
 class FeatureNet(nn.Module):
     """Two convolutions and a hidden layer, whose 64 activations are the features.
 
-    Images `(B, 1, 28, 28)` in [0, 1] to class logits `(B, 10)`.
+    Images `(B, C, H, W)` of `shape` in [0, 1] to logits `(B, classes)`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> None:
         super().__init__()
+        self.shape = shape
+        channels, height, width = shape
+        pool = max(2, height // MAP_SIDE), max(2, width // MAP_SIDE)
+        inner = (height // 2 // pool[0]) * (width // 2 // pool[1])
         self.trunk = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
+            nn.Conv2d(channels, 16, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 3, padding=1),
             nn.ReLU(),
-            nn.MaxPool2d(2),
+            nn.MaxPool2d(pool),
             nn.Flatten(),
-            nn.Linear(32 * (SIZE // 4) ** 2, FEATURES),
+            nn.Linear(32 * inner, FEATURES),
             nn.ReLU(),
         )
-        self.head = nn.Linear(FEATURES, CLASSES)
+        self.head = nn.Linear(FEATURES, classes)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], shape: tuple[int, ...]) -> FeatureNet:
+        """The net of `state_dict()` for images of `shape` (C, H, W); RuntimeError if none."""
+        channels, height, width = shape
+        net = cls((channels, height, width), len(state["head.weight"]))
+        net.load_state_dict(state)
+        return net.eval()
 
     def features(self, images: Tensor) -> Tensor:
-        """`(B, 1, 28, 28)` in [0, 1] to `(B, 64)`; ValueError for images of another shape."""
-        if images.shape[1:] != (1, SIZE, SIZE):
+        """`(B, C, H, W)` in [0, 1] to `(B, 64)`; ValueError for images of another shape."""
+        if images.shape[1:] != self.shape:
+            expected = ", ".join(map(str, self.shape))
             raise ValueError(
-                f"the feature net takes images (B, 1, {SIZE}, {SIZE}), got {tuple(images.shape)}"
+                f"the feature net takes images (B, {expected}), got {tuple(images.shape)}"
             )
         found: Tensor = self.trunk(images)
         return found
@@ -88,7 +102,7 @@ def feature_net(
     path = (folder or cache_folder("feature-nets")) / f"{key}.safetensors"
     if path.exists():
         try:
-            return load(path)
+            return load(path, tuple(split.images.shape[1:]))
         except CheckpointError as error:
             log.warning("%s: training the feature net again", error)
     trained = train_feature_net(split, seed=seed, epochs=epochs)
@@ -106,13 +120,10 @@ def feature_net(
 
 def unfit(split: Split) -> str | None:
     """Why no classifier can be trained on `split`, as `train_feature_net` does; None if it can."""
+    if not split.labelled:
+        return "a feature net is a classifier: it needs labels, and there are none"
     if len(split) < HELD_BACK:
         return f"a feature net needs at least {HELD_BACK} training images, got {len(split)}"
-    if tuple(split.images.shape[1:]) != (1, SIZE, SIZE):
-        shape = " x ".join(map(str, split.images.shape[1:]))
-        return f"the feature net takes images of 1 x {SIZE} x {SIZE}, not {shape}"
-    if int(split.labels.max()) >= CLASSES or int(split.labels.min()) < 0:
-        return f"the feature net knows classes 0 to {CLASSES - 1} only"
     return None
 
 
@@ -124,7 +135,7 @@ def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> T
     stays as it was.
 
     Raises:
-        ValueError: fewer than 10 images, or such as the net does not take.
+        ValueError: fewer than 10 images, or no labels.
     """
     if reason := unfit(split):
         raise ValueError(reason)
@@ -132,12 +143,18 @@ def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> T
     images, labels = split.images[:count].float() / 255, split.labels[:count]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = FeatureNet()
+        net = _untrained(split)
     batch = min(BATCH, count)
     epochs = max(epochs, -(-LEAST_STEPS // (count // batch)))
     _fit(net, images, labels, batch, epochs, torch.Generator().manual_seed(seed))
     net.eval()
     return TrainedNet(net, accuracy(net, split.images[count:], split.labels[count:]))
+
+
+def _untrained(split: Split) -> FeatureNet:
+    channels, height, width = split.images.shape[1:]
+    classes = len(split.classes) or max(CLASSES, int(split.labels.max()) + 1)
+    return FeatureNet((channels, height, width), classes)
 
 
 def _fit(
@@ -162,7 +179,7 @@ def _fit(
 
 
 def accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> float:
-    """Share of uint8 `images` `(N, 1, 28, 28)` that `net` gives the class in `labels`."""
+    """Share of uint8 `images` `(N, C, H, W)` that `net` gives the class in `labels`."""
     with torch.inference_mode():
         found = extract(net, images.float() / 255)
         return float((net.head(found).argmax(1) == labels).double().mean())
@@ -170,7 +187,7 @@ def accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> float:
 
 @torch.inference_mode()
 def extract(net: FeatureNet, images: Tensor) -> Tensor:
-    """Features `(N, 64)` of images `(N, 1, 28, 28)` in [0, 1], on the device of both."""
+    """Features `(N, 64)` of images `(N, C, H, W)` in [0, 1], on the device of both."""
     return torch.cat([net.features(part) for part in torch.split(images, _EXTRACT_BATCH)])
 
 
@@ -180,13 +197,15 @@ def save(path: Path, trained: TrainedNet) -> None:
     write_tensors(path, trained.net.state_dict(), {"accuracy": trained.accuracy})
 
 
-def load(path: Path) -> TrainedNet:
-    """Read what `save` wrote; CheckpointError if it is damaged or something else."""
+def load(path: Path, shape: tuple[int, ...] = SHAPE) -> TrainedNet:
+    """Read what `save` wrote for images of `shape` (C, H, W).
+
+    CheckpointError if it is damaged or something else.
+    """
     tensors, meta = read_tensors(path)
-    net = FeatureNet()
     try:
-        net.load_state_dict(tensors)
-        return TrainedNet(net.eval(), float(meta["accuracy"]))
+        net = FeatureNet.from_state(tensors, shape)
+        return TrainedNet(net, float(meta["accuracy"]))
     except (RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a feature net ({error})") from error
 

@@ -27,9 +27,9 @@ class ConditionalAutoencoder(OneLevelAutoencoder):
         encoder = conv_encoder(config, config.channels + 1)
         decoder = conv_decoder(config, config.latent_dim + config.num_classes)
         super().__init__(config, encoder, feature_count(config), decoder)
-        side = config.image_size
+        _, height, width = config.image_shape
         self.class_plane = nn.Sequential(
-            nn.Linear(config.num_classes, side * side), nn.Unflatten(1, (1, side, side))
+            nn.Linear(config.num_classes, height * width), nn.Unflatten(1, (1, height, width))
         )
         self.one_hot: Tensor
         # A device of its own: on the meta device `eye` alone makes torch import for seconds.

@@ -9,7 +9,7 @@ from torch import nn
 from vae_trainables.config import ModelConfig
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.convolution import Conv2d, ConvTranspose2d, OneChannelTransposed
-from vae_trainables.models.sizes import scaled, stage_sizes
+from vae_trainables.models.sizes import Size, scaled, stage_sizes
 
 
 def build(config: ModelConfig) -> OneLevelAutoencoder:
@@ -25,8 +25,8 @@ def build(config: ModelConfig) -> OneLevelAutoencoder:
 
 def feature_count(config: ModelConfig) -> int:
     """Length of the flattened last feature map."""
-    side = stage_sizes(config)[-1]
-    return scaled(config.widths, config.width)[-1] * side * side
+    height, width = stage_sizes(config)[-1]
+    return scaled(config.widths, config.width)[-1] * height * width
 
 
 def conv_encoder(config: ModelConfig, in_channels: int) -> nn.Sequential:
@@ -47,7 +47,7 @@ def conv_decoder(config: ModelConfig, in_features: int) -> nn.Sequential:
     """
     widths, sides = scaled(config.widths, config.width), stage_sizes(config)
     first = nn.Linear(in_features, feature_count(config))
-    innermost = nn.Unflatten(1, (widths[-1], sides[-1], sides[-1]))
+    innermost = nn.Unflatten(1, (widths[-1], *sides[-1]))
     channels = (config.channels, *widths)
     layers: list[nn.Module] = []
     for stage in reversed(range(len(widths))):
@@ -56,7 +56,8 @@ def conv_decoder(config: ModelConfig, in_features: int) -> nn.Sequential:
     return nn.Sequential(first, *layers)
 
 
-def upsample(fan_in: int, fan_out: int, side: int) -> nn.ConvTranspose2d:
-    """Transposed convolution from side // 2 to `side` pixels, the reverse of k4 s2 p1."""
+def upsample(fan_in: int, fan_out: int, size: Size) -> nn.ConvTranspose2d:
+    """Transposed convolution from half of `size`, rounded down, to it: the reverse of k4 s2 p1."""
+    odd = size[0] % 2, size[1] % 2
     kind = OneChannelTransposed if fan_out == 1 else ConvTranspose2d
-    return kind(fan_in, fan_out, kernel_size=4, stride=2, padding=1, output_padding=side % 2)
+    return kind(fan_in, fan_out, kernel_size=4, stride=2, padding=1, output_padding=odd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -60,9 +61,9 @@ class HierarchicalAutoencoder(Autoencoder):
         self.top_dim = config.latent_dim
         self.noise_dim = self.top_dim + fine
         channels = scaled(config.widths, config.width)
-        top_side, fine_side = stage_sizes(config)[-1], stage_sizes(config)[-2]
-        fine_map = (channels[-2], fine_side, fine_side)
-        top_features, fine_features = channels[-1] * top_side**2, channels[-2] * fine_side**2
+        top_map = (channels[-1], *stage_sizes(config)[-1])
+        fine_map = (channels[-2], *stage_sizes(config)[-2])
+        top_features, fine_features = math.prod(top_map), math.prod(fine_map)
 
         *lower, self.to_top_map = down_stages(config)
         self.to_fine_map = nn.Sequential(*lower)

@@ -17,8 +17,7 @@ def build(config: ModelConfig) -> OneLevelAutoencoder:
 
     R3 (784 - 400 - 20 - 400 - 784) is hidden (400,), latent_dim 20.
     """
-    image = (config.channels, config.image_size, config.image_size)
-    pixels = config.channels * config.image_size**2
+    image, pixels = config.image_shape, config.pixels
     hidden = scaled(config.hidden, config.width)
     top = hidden[-1] if hidden else pixels
     encoder = nn.Sequential(nn.Flatten(), *_hidden_layers((pixels, *hidden)))

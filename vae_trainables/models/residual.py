@@ -58,9 +58,9 @@ def down_stages(config: ModelConfig) -> list[nn.Sequential]:
 
 def first_map(config: ModelConfig, in_features: int) -> nn.Sequential:
     """Codes (B, in_features) to the decoder's smallest feature map."""
-    side, channels = stage_sizes(config)[-1], scaled(config.widths, config.width)[-1]
+    size, channels = stage_sizes(config)[-1], scaled(config.widths, config.width)[-1]
     return nn.Sequential(
-        nn.Linear(in_features, feature_count(config)), nn.Unflatten(1, (channels, side, side))
+        nn.Linear(in_features, feature_count(config)), nn.Unflatten(1, (channels, *size))
     )
 
 

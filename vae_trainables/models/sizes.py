@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from vae_trainables.config import ModelConfig
 
+Size = tuple[int, int]
+"""Height and width, pixels."""
+
 
 def scaled(sizes: Sequence[int], width: float) -> tuple[int, ...]:
     """Each size times the capacity multiplier, rounded, at least 1."""
     return tuple(max(1, round(size * width)) for size in sizes)
 
 
-def stage_sizes(config: ModelConfig) -> tuple[int, ...]:
-    """Side in pixels before the first and after each stage: 28, 14, 7, 3 for three stages.
+def stage_sizes(config: ModelConfig) -> tuple[Size, ...]:
+    """Height and width before the first and after each stage: 28, 14, 7, 3 for three stages.
 
     A kernel of 4 with stride 2 and padding 1 halves a side and rounds down, so the way back up
     needs `output_padding = side % 2` to land on the same sides.
@@ -22,10 +25,11 @@ def stage_sizes(config: ModelConfig) -> tuple[int, ...]:
         ValueError: no stage at all, or more stages than the image can be halved.
     """
     stages = len(config.widths)
-    most = config.image_size.bit_length() - 1
+    _, height, width = config.image_shape
+    most = min(height, width).bit_length() - 1
     if not 1 <= stages <= most:
         raise ValueError(
-            f"widths {config.widths} is {stages} stages; an image of {config.image_size} pixels "
+            f"widths {config.widths} is {stages} stages; an image of {min(height, width)} pixels "
             f"can be halved 1 to {most} times: give between 1 and {most} widths"
         )
-    return tuple(config.image_size >> stage for stage in range(stages + 1))
+    return tuple((height >> stage, width >> stage) for stage in range(stages + 1))

@@ -75,7 +75,15 @@ def dataset_of(results: StudyResults) -> str:
 
 def class_names(results: StudyResults, labels: NDArray[np.int64]) -> list[str]:
     """Names of the classes in `labels`."""
-    return [class_name(dataset_of(results), int(label)) for label in labels]
+    if not results.info.get("labelled", True):
+        return ["image"] * len(labels)
+    classes = own_classes(results)
+    return [class_name(dataset_of(results), int(label), classes=classes) for label in labels]
+
+
+def own_classes(results: StudyResults) -> tuple[str, ...]:
+    """The classes' names as the study recorded them; none in older studies."""
+    return tuple(results.info.get("classes") or ())
 
 
 def _spread(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.figures import latent
 from analysis.models.trained import TrainedModel
 from analysis.report.page import Block, Plots, Prose, Section, TableBlock
-from analysis.report.sections.images import Models, dataset_of
+from analysis.report.sections.images import Models, dataset_of, own_classes
 from analysis.statistics.quantities import quantity
 from analysis.tables.table import Column, Table
 from analysis.tracker.results import Examples, StudyResults
@@ -67,6 +67,7 @@ def _pictures(
             examples.codes_labels,
             who=f"the {role} (trial {models.by_role[role].trial})",
             dataset=dataset_of(results),
+            names=own_classes(results),
             method=method,
         )
         for role, found in codes.items()

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_trainables.datasets.idx import DEFLATE_RATIO, DataError, read_idx, write_idx
+from vae_trainables.datasets.errors import DataError
+from vae_trainables.datasets.idx import DEFLATE_RATIO, read_idx, write_idx
 
 SLOWEST_SECONDS = 2.0  # generous: another process may hold the core
 BASE_BYTES = 1_000_000  # buffers and bookkeeping, whatever the file says

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from vae_trainables.datasets.idx import DataError, md5, read_idx, write_idx
+from vae_trainables.datasets.errors import DataError
+from vae_trainables.datasets.idx import md5, read_idx, write_idx
 
 FUZZ = Path(__file__).with_name("fuzz_idx.py")
 IMAGES = np.arange(3 * 28 * 28, dtype=np.uint32).astype(np.uint8).reshape(3, 28, 28)
