@@ -78,17 +78,17 @@ class Plan:
 
 def widest_latent(plan: Plan) -> int:
     """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
-    return max(config.latent_dim for config in _suggestions(plan))
+    return max(config.latent_dim for config in suggestions(plan))
 
 
 def fusion_keys(plan: Plan) -> int:
     """How many kinds of cohorts the study's trials fall into, about."""
     from vae_trainables.cohort.fusion import fusion_key  # imports torch: seconds
 
-    return len({fusion_key(config) for config in _suggestions(plan)})
+    return len({fusion_key(config) for config in suggestions(plan)})
 
 
-def _suggestions(plan: Plan) -> list[TrialConfig]:
+def suggestions(plan: Plan) -> list[TrialConfig]:
     """The reference and what the space suggests when it is asked at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [plan.reference, *(plan.configure(study.ask()) for _ in range(DRAWS))]
