@@ -77,9 +77,16 @@ def targets(files: Iterable[Path], out: Path) -> dict[Path, Path]:
 
 
 def denoise(
-    files: Sequence[Path], out: Path, denoiser: Denoiser, invert: Invert = "no"
+    files: Sequence[Path],
+    out: Path,
+    denoiser: Denoiser,
+    invert: Invert = "no",
+    label: int | None = None,
 ) -> Iterator[Done | OwnImageError]:
-    """Denoise file by file; yields what was written, or why a file was refused."""
+    """Denoise file by file; yields what was written, or why a file was refused.
+
+    label: the class of every image, for a model that is told classes; None: it predicts them.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for path, target in targets(files, out).items():
         try:
@@ -87,7 +94,8 @@ def denoise(
         except OwnImageError as error:
             yield error
             continue
-        clean = denoiser.denoise(source.images)
+        labels = [] if label is None else [[label] * len(source.images)]
+        clean = denoiser.denoise(source.images, *labels)  # an older model's own code takes none
         result = np.where(source.inverted[:, None, None], 1 - clean, clean)
         if source.is_array:
             np.save(target, result.reshape(source.shape))
@@ -128,6 +136,13 @@ def main(
             help="Swap dark and bright for the model; auto: where the border is mostly bright."
         ),
     ] = "no",
+    label: Annotated[
+        int | None,
+        typer.Option(
+            help="The class of all the images, for a model that is told classes; without it they "
+            "are predicted from the images."
+        ),
+    ] = None,
     tracking_uri: TrackingUri = None,
     debug: Debug = False,
 ) -> None:
@@ -138,7 +153,8 @@ def main(
         denoiser = open_denoiser(model, tracking_uri)
         if denoiser.config.channels != 1:
             raise OwnImageError(f"{model} takes colour images; this command prepares grey ones")
-        done = [each for each in _told(denoise(files, out, denoiser, invert)) if each]
+        _check_label(label, denoiser, model)
+        done = [each for each in _told(denoise(files, out, denoiser, invert, label)) if each]
         if others:
             typer.echo(f"left out: {others} files that are no images")
         if done:
@@ -146,6 +162,18 @@ def main(
             typer.echo(f"to look at: {out / OVERVIEW}")
     if len(done) < len(files):
         raise typer.Exit(1 if done else 2)
+
+
+def _check_label(label: int | None, denoiser: Denoiser, model: str) -> None:
+    """Raise OwnImageError for a label that the model does not take, or lacks."""
+    conditional = getattr(denoiser, "conditional", False)
+    classes = denoiser.config.num_classes
+    if label is not None and not conditional:
+        raise OwnImageError(f"--label {label}: {model} is told no classes; leave the label out")
+    if label is not None and not 0 <= label < classes:
+        raise OwnImageError(f"--label {label}: the classes of {model} are 0 to {classes - 1}")
+    if label is None and conditional and denoiser.classifier is None:
+        raise OwnImageError(f"{model} is told classes and cannot predict them: give --label")
 
 
 def _told(results: Iterable[Done | OwnImageError]) -> Iterator[Done | None]:

@@ -83,16 +83,16 @@ def _write(denoiser: Denoiser, path: Path) -> None:
 
 
 def _network(denoiser: Denoiser) -> nn.Module:
-    """From noisy images to clean ones and codes."""
+    """From noisy images to clean ones and codes; classes that it is told are predicted inside."""
     from torch import Tensor, nn
 
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = denoiser.model
+            self.model, self.classifier = denoiser.model, denoiser.classifier
 
         def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
-            output = self.model(noisy)
+            output = self.model(noisy, labels=denoiser.classes(noisy))
             return denoiser.likelihood.mean(output.logits), output.z_mean
 
     return Network().eval()
