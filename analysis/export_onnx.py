@@ -39,6 +39,11 @@ def export(denoiser: Denoiser, path: Path) -> float:
     Raises OnnxError where packages are missing, or where the file does not do what the model does.
     """
     _require_packages()
+    if denoiser.conditional and denoiser.classifier is None:
+        raise OnnxError(
+            f"{denoiser.config.kind} is told classes, and its weights brought no classifier to "
+            "predict them: nothing was written"
+        )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = Path(folder) / "draft.onnx"
         _write(denoiser, draft)
@@ -92,7 +97,10 @@ def _network(denoiser: Denoiser) -> nn.Module:
             self.model, self.classifier = denoiser.model, denoiser.classifier
 
         def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
-            output = self.model(noisy, labels=denoiser.classes(noisy))
+            labels = None
+            if denoiser.conditional and self.classifier is not None:
+                labels = self.classifier(noisy)[:, : denoiser.config.num_classes].argmax(1)
+            output = self.model(noisy, labels=labels)
             return denoiser.likelihood.mean(output.logits), output.z_mean
 
     return Network().eval()
