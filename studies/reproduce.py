@@ -119,10 +119,8 @@ def read(run_id: str, uri: str) -> Original:
 
 def _backend(told: str | None, device: str) -> Backend:
     """The backend of a trial's random numbers; before it was recorded it followed the device."""
-    for backend in get_args(Backend):
-        if told == backend:
-            return backend  # type: ignore[no-any-return]
-    return default_backend(torch.device(device))
+    backends: dict[str | None, Backend] = {name: name for name in get_args(Backend)}
+    return backends.get(told, default_backend(torch.device(device)))
 
 
 def load_data(original: Original, data_dir: Path | None) -> TrialData:
