@@ -77,9 +77,16 @@ def targets(files: Iterable[Path], out: Path) -> dict[Path, Path]:
 
 
 def denoise(
-    files: Sequence[Path], out: Path, denoiser: Denoiser, invert: Invert = "no"
+    files: Sequence[Path],
+    out: Path,
+    denoiser: Denoiser,
+    invert: Invert = "no",
+    label: int | None = None,
 ) -> Iterator[Done | OwnImageError]:
-    """Denoise file by file; yields what was written, or why a file was refused."""
+    """Denoise file by file; yields what was written, or why a file was refused.
+
+    label: the class of every image, for a model that is told classes; None: it predicts them.
+    """
     out.mkdir(parents=True, exist_ok=True)
     channels, *size = denoiser.config.image_shape
     for path, target in targets(files, out).items():
@@ -90,7 +97,8 @@ def denoise(
         except OwnImageError as error:
             yield error
             continue
-        clean = denoiser.denoise(source.images)
+        labels = [] if label is None else [[label] * len(source.images)]
+        clean = denoiser.denoise(source.images, *labels)  # an older model's own code takes none
         mirrored = source.inverted.reshape(-1, *[1] * (clean.ndim - 1))
         result = np.where(mirrored, 1 - clean, clean)
         if source.is_array:
@@ -134,6 +142,13 @@ def main(
             help="Swap dark and bright for the model; auto: where the border is mostly bright."
         ),
     ] = "no",
+    label: Annotated[
+        int | None,
+        typer.Option(
+            help="The class of all the images, for a model that is told classes; without it they "
+            "are predicted from the images."
+        ),
+    ] = None,
     tracking_uri: TrackingUri = None,
     debug: Debug = False,
 ) -> None:
@@ -142,7 +157,8 @@ def main(
     with one_line_errors(TrackerError, OwnImageError, OSError, debug=debug):
         files, others = find(inputs, out)
         denoiser = open_denoiser(model, tracking_uri)
-        done = [each for each in _told(denoise(files, out, denoiser, invert)) if each]
+        _check_label(label, denoiser, model)
+        done = [each for each in _told(denoise(files, out, denoiser, invert, label)) if each]
         if others:
             typer.echo(f"left out: {others} files that are no images")
         if done:
@@ -150,6 +166,18 @@ def main(
             typer.echo(f"to look at: {out / OVERVIEW}")
     if len(done) < len(files):
         raise typer.Exit(1 if done else 2)
+
+
+def _check_label(label: int | None, denoiser: Denoiser, model: str) -> None:
+    """Raise OwnImageError for a label that the model does not take, or lacks."""
+    conditional = getattr(denoiser, "conditional", False)
+    classes = denoiser.config.num_classes
+    if label is not None and not conditional:
+        raise OwnImageError(f"--label {label}: {model} is told no classes; leave the label out")
+    if label is not None and not 0 <= label < classes:
+        raise OwnImageError(f"--label {label}: the classes of {model} are 0 to {classes - 1}")
+    if label is None and conditional and denoiser.classifier is None:
+        raise OwnImageError(f"{model} is told classes and cannot predict them: give --label")
 
 
 def _told(results: Iterable[Done | OwnImageError]) -> Iterator[Done | None]:

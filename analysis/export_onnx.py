@@ -39,6 +39,11 @@ def export(denoiser: Denoiser, path: Path) -> float:
     Raises OnnxError where packages are missing, or where the file does not do what the model does.
     """
     _require_packages()
+    if denoiser.conditional and denoiser.classifier is None:
+        raise OnnxError(
+            f"{denoiser.config.kind} is told classes, and its weights brought no classifier to "
+            "predict them: nothing was written"
+        )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = Path(folder) / "draft.onnx"
         _write(denoiser, draft)
@@ -83,16 +88,19 @@ def _write(denoiser: Denoiser, path: Path) -> None:
 
 
 def _network(denoiser: Denoiser) -> nn.Module:
-    """From noisy images to clean ones and codes."""
+    """From noisy images to clean ones and codes; classes that it is told are predicted inside."""
     from torch import Tensor, nn
 
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = denoiser.model
+            self.model, self.classifier = denoiser.model, denoiser.classifier
 
         def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
-            output = self.model(noisy)
+            labels = None
+            if denoiser.conditional and self.classifier is not None:
+                labels = self.classifier(noisy)[:, : denoiser.config.num_classes].argmax(1)
+            output = self.model(noisy, labels=labels)
             return denoiser.likelihood.mean(output.logits), output.z_mean
 
     return Network().eval()

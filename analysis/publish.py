@@ -16,6 +16,7 @@ import typer
 from analysis.command import WHERE, Debug, Study, TrackingUri, one_line_errors, quiet_libraries
 from analysis.models.registry import Content, Registered, Registry, registered_name
 from analysis.tracker.client import Tracker, TrackerError, redact
+from analysis.tracker.runs import class_note
 from studies.tracker import names
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def publish(
         config=_file(tracker, chosen, names.CONFIG_FILE),
         example=example_input(results.examples, _config(tracker, chosen).image_shape),
         epochs=int(chosen.run["epochs"]),
+        conditional=bool(class_note(chosen.run.to_dict())),
         facts={names.STUDY: study, names.TRIAL: chosen.trial, "why": chosen.why},
     )
     _check(content)
@@ -131,13 +133,14 @@ def describe(study: str, winner: Winner, name: str, image: tuple[int, ...] = (28
         [
             f"Study `{study}`, {winner.title}. {winner.why}",
             "",
-            f"Judged on {winner.noise}:",
+            f"Judged on {winner.noise}{_comma(class_note(winner.run.to_dict()))}:",
             "",
             "| score | value |",
             "|---|---|",
             *scores,
             "",
             f"Takes arrays {_shapes(image)}, floats in [0, 1] or uint8.",
+            *_about_classes(winner),
             "",
             "```python",
             f'model = mlflow.pyfunc.load_model("{Registered(name, "").uri}")',
@@ -151,6 +154,22 @@ def describe(study: str, winner: Winner, name: str, image: tuple[int, ...] = (28
 def _shapes(image: tuple[int, ...]) -> str:
     sides = ", ".join(map(str, image))
     return f"(N, {sides})" + (f" or (N, 1, {sides})" if len(image) == 2 else "")
+
+
+def _comma(note: str) -> str:
+    return f", {note}" if note else ""
+
+
+def _about_classes(winner: Winner) -> list[str]:
+    """What a user of a conditional model must know; nothing of another one."""
+    if not class_note(winner.run.to_dict()):
+        return []
+    return [
+        "",
+        "The model is told the class of every image: give it with `params={"
+        '"labels": [3, 7]}`, one per image. Without labels the classifier that it brings predicts '
+        "them from the noisy image; the scores of that are those with *class predicted*.",
+    ]
 
 
 def usage(published: Published, tracking_uri: str) -> list[str]:
@@ -212,7 +231,8 @@ def told(published: Published, tracking_uri: str) -> list[str]:
     return [
         f"published: {registered.uri} (version {registered.version})",
         f"winner:    {winner.title}. {winner.why}",
-        f"scores:    {', '.join(scores)}, on {winner.noise}",
+        f"scores:    {', '.join(scores)}, on {winner.noise}"
+        f"{_comma(class_note(winner.run.to_dict()))}",
         *usage(published, tracking_uri),
     ]
 

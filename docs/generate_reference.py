@@ -25,6 +25,11 @@ METRICS = {
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
+    "test/iw_nll": "bound on -log p(x) by 64 weighted samples, on the first 256 test images; nats",
+    "test/iw_gain": "by how much that is tighter than the -ELBO of the same images and samples",
+    "test/predicted_mse, test/predicted_psnr, test/predicted_ssim": "of conditional kinds that are "
+    "given the true classes: the same where a classifier predicts them from the noisy image",
+    "test/class_accuracy": "of conditional kinds: how often that classifier is right",
 }
 
 
@@ -41,6 +46,8 @@ TAGS = {
     names.ATTEMPT: "how often a worker took the trial up",
     names.LIKE: "key of the search trial whose configuration this one repeats",
     names.NOTES: "what the trial remarked, such as a damaged checkpoint",
+    names.RANDOM: "backend of the trial's random numbers, for its repetition: generator or counter",
+    names.WAY: "how its epochs were trained: alone or in a cohort, whose sums have another order",
     names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
     names.KIND: "the module of the study",
     names.DATASET: "the data set",

@@ -1,7 +1,9 @@
 """Train a tracked trial again, from the tracker alone, and compare: `--check` decides.
 
-On the same machine kind, versions and threads every metric must be equal to the last bit;
-elsewhere it must agree within a stated tolerance. Which of the two was asked is printed.
+It trains on a CPU, alone, with the random numbers that the trial drew, wherever and however that
+was: shuffles, noise and latents are the same. On the same machine kind, versions and threads every
+metric must be equal to the last bit; elsewhere it must agree within a stated tolerance, which is
+for the order of sums and the rounding of products alone. Which of the two was asked is printed.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
+import torch
 import typer
 
 from studies.errors import InputError, StudyError
@@ -24,10 +28,13 @@ from studies.tracker import names
 from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation import features
+from vae_trainables.evaluation.helpers import with_helpers
+from vae_trainables.numerics.precision import effective
+from vae_trainables.numerics.streams import Backend, default_backend
 from vae_trainables.training.session import Session
+from vae_trainables.training.trial import Trial
 
-TOLERANCE = 0.02  # relative, where bits may differ: another CPU orders its sums differently
+TOLERANCE = 0.02  # relative, where bits may differ: sums are taken in another order elsewhere
 DECISIVE_VERSIONS = ("torch", "numpy")
 
 
@@ -43,6 +50,8 @@ class Original:
     source: Mapping[str, Any]
     """Where its images came from: the study's flags `data`, `data_dir` and `resize`."""
     device: str = "cpu"
+    backend: Backend = "generator"
+    way: str = "alone"
 
     @property
     def epochs(self) -> int:
@@ -96,6 +105,7 @@ def read(run_id: str, uri: str) -> Original:
             }
     except MlflowException as error:
         raise InputError(f"run {run_id}: {str(error).splitlines()[0]}") from error
+    device = run.data.tags.get("vae.device", "cpu")
     return Original(
         run_id,
         TrialConfig.from_texts(run.data.params),
@@ -103,8 +113,16 @@ def read(run_id: str, uri: str) -> Original:
         names.TEST_OPENED in run.data.tags,
         files[names.PROVENANCE_FILE],
         files[names.STUDY_FILE]["settings"],
-        run.data.tags.get("vae.device", "cpu"),
+        device,
+        _backend(run.data.tags.get(names.RANDOM), device),
+        run.data.tags.get(names.WAY, "alone"),
     )
+
+
+def _backend(told: str | None, device: str) -> Backend:
+    """The backend of a trial's random numbers; before it was recorded it followed the device."""
+    backends: dict[str | None, Backend] = {name: name for name in get_args(Backend)}
+    return backends.get(told, default_backend(torch.device(device)))
 
 
 def load_data(
@@ -125,17 +143,22 @@ def load_data(
                 f"the {name} images of {original.config.dataset} are not those of the trial "
                 f"(fingerprint {found[name].fingerprint()}, was {known}); give --data or --data-dir"
             )
-    net = None
-    if "frechet" in original.config.evaluations:
-        net = dict(features.feature_net(found["train"]).net.state_dict())
-    return TrialData(found["train"], found["val"], found.get("test"), net)
+    return with_helpers(
+        TrialData(found["train"], found["val"], found.get("test")), [original.config]
+    )
 
 
 def train_again(original: Original, data: TrialData) -> dict[int, dict[str, float]]:
     """Metrics by epoch of the same configuration, as far as the trial went."""
     again: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(original.config, data, Path(folder), open_test=original.opened_test)
+        session = Session(
+            original.config,
+            data,
+            Path(folder),
+            open_test=original.opened_test,
+            trial_type=partial(Trial, backend=original.backend),
+        )
         for _ in range(original.epochs):
             record = session.next_record()
             if record.outcome not in ("running", "finished"):
@@ -160,6 +183,11 @@ def differences(original: Original) -> list[str]:
     found = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
     if original.device != "cpu":
         found.append(f"trained on {original.device}, again on cpu")
+        precision = original.config.precision
+        if effective(precision, torch.device("cpu")) != precision:
+            found.append(f"its products in {precision}, again in fp32")
+    if original.way != "alone":
+        found.append(f"trained in a {original.way}, again alone")
     if provenance.machine()["cpu"] != original.provenance["machine"]["cpu"]:
         found.append("another CPU")
     if provenance.code_hash() != original.provenance["code"]:

@@ -21,7 +21,8 @@ LikelihoodKind = Literal["bernoulli", "continuous_bernoulli", "gaussian", "sigma
 NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
 Evaluation = Literal["probe", "frechet"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
+ClassSource = Literal["given", "predicted"]
 PUBLISHED_SETS = ("fashion-mnist", "mnist", "digits")
 """Data sets that a configuration's defaults fit: 28 × 28 grey pixels, ten classes."""
 Side = Annotated[int, Field(ge=8, le=128)]
@@ -69,6 +70,11 @@ class ModelConfig(BaseModel):
         """False for plain autoencoders: no posterior variance, no KL, no prior to sample."""
         return not self.kind.endswith("_ae")
 
+    @property
+    def conditional(self) -> bool:
+        """Whether the model is told the class of an image; its kind's name begins with cond_."""
+        return self.kind.startswith("cond_")
+
 
 class TrialConfig(ModelConfig):
     """A trial: one model trained once on one data set with one seed."""
@@ -98,7 +104,9 @@ class TrialConfig(ModelConfig):
     weight_decay: float = Field(0.0, ge=0)
     lr_schedule: Literal["constant", "cosine", "plateau"] = "constant"
     batch_size: int = Field(128, ge=1)
-    precision: Precision = Field("fp32", description="of the products in training and validation")
+    precision: Precision = Field(
+        "fp32", description="of the products in training and validation; tf32 is fp32 on a CPU"
+    )
     epochs: int = Field(20, ge=1)
     patience: int = Field(0, ge=0, description="early stopping in epochs after warm-up; 0 = off")
     watch: str = Field(
@@ -113,6 +121,11 @@ class TrialConfig(ModelConfig):
         0.45, ge=0, le=1, description="noise of the evaluation, the same for all trials of a study"
     )
     evaluations: tuple[Evaluation, ...] = Field((), description="costlier extras after each epoch")
+    class_source: ClassSource = Field(
+        "given",
+        description="whence a conditional kind has the classes of the images that it is evaluated "
+        "on: the true ones, or predicted from the noisy image by a classifier of this project",
+    )
 
     seed: int = Field(0, ge=0, lt=2**31)
     threads: int = Field(1, ge=1, description="CPU threads; other counts give other bits")

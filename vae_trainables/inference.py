@@ -19,6 +19,8 @@ from vae_trainables import checkpoint, models
 from vae_trainables.checkpoint import CheckpointError
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation import evaluator as evaluation
+from vae_trainables.evaluation.classifier import predict
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.models import Autoencoder
 from vae_trainables.objective import likelihoods
 from vae_trainables.objective.likelihoods import Likelihood
@@ -38,6 +40,8 @@ class Denoiser:
     config: TrialConfig
     model: Autoencoder
     likelihood: Likelihood
+    classifier: FeatureNet | None = None
+    """Predicts the classes that a conditional model is told, where the caller gives none."""
 
     @classmethod
     def load(cls, weights: Path, config: Path | None = None) -> Denoiser:
@@ -53,26 +57,70 @@ class Denoiser:
             found = TrialConfig.model_validate(given)
             model = models.build(found)
             model.load_state_dict(state)
+            predictor = _classifier(tensors, found.image_shape)
         except (ValueError, KeyError, RuntimeError, OSError) as error:
             first = str(error).splitlines()[0]
             raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
-        return cls(found, model.eval(), likelihoods.build(found))
+        return cls(found, model.eval(), likelihoods.build(found), predictor)
 
-    def denoise(self, images: Any) -> Floats:
+    @property
+    def conditional(self) -> bool:
+        """Whether the model is told the class of an image."""
+        return self.model.conditional
+
+    def denoise(self, images: Any, labels: Any = None) -> Floats:
         """Clean images in [0, 1], shaped as given, decoded from the latent mean.
 
-        Takes `(N, H, W)` (one channel) or `(N, C, H, W)`: floats in [0, 1], or uint8.
+        Takes `(N, H, W)` (one channel) or `(N, C, H, W)`: floats in [0, 1], or uint8. A conditional
+        model is told the classes `labels` `(N,)`; without them they are predicted from the images.
         Raises ImagesError for anything else.
         """
         array = np.asarray(images)
-        found = evaluation.denoise(self.model, self.likelihood, self.as_batch(array))
+        batch = self.as_batch(array)
+        classes = self.classes(batch, labels)
+        found = evaluation.denoise(self.model, self.likelihood, batch, classes)
         return found.numpy().reshape(array.shape)
 
     @torch.inference_mode()
-    def encode(self, images: Any) -> Floats:
-        """Codes: the latent mean `(N, D)` of images as `denoise` takes them."""
-        parts = self.as_batch(np.asarray(images)).split(evaluation.BATCH)
-        return torch.cat([self.model.encode(part)[0] for part in parts]).numpy()
+    def encode(self, images: Any, labels: Any = None) -> Floats:
+        """Codes: the latent mean `(N, D)` of images and labels as `denoise` takes them."""
+        batch = self.as_batch(np.asarray(images))
+        classes = self.classes(batch, labels)
+        codes = []
+        for start in range(0, max(len(batch), 1), evaluation.BATCH):
+            part = slice(start, start + evaluation.BATCH)
+            told = None if classes is None else classes[part]
+            codes.append(self.model.encode(batch[part], told)[0])
+        return torch.cat(codes).numpy()
+
+    def classes(self, batch: Tensor, labels: Any = None) -> Tensor | None:
+        """What the model is told of `batch` `(N, C, H, W)`: int64 `(N,)`, None if it is told none.
+
+        Raises ImagesError for labels that do not fit, and without labels where the weights brought
+        no classifier to predict them.
+        """
+        if labels is not None:
+            return self._given(labels, len(batch))
+        if not self.conditional:
+            return None
+        if self.classifier is None:
+            raise ImagesError(
+                f"{self.config.kind} is told the class of every image, and its weights brought no "
+                "classifier: give the labels"
+            )
+        return predict(self.classifier, batch, self.config.num_classes)
+
+    def _given(self, labels: Any, count: int) -> Tensor:
+        if not self.conditional:
+            raise ImagesError(f"{self.config.kind} takes no labels: it is told no classes")
+        array, most = np.asarray(labels), self.config.num_classes
+        fits = array.shape == (count,) and array.dtype.kind in "iu"
+        if not fits or (count and not 0 <= array.min() <= array.max() < most):
+            raise ImagesError(
+                f"expected {count} labels, whole numbers from 0 to {most - 1}, got "
+                f"{array.dtype} of shape {array.shape}: {array.ravel()[:5].tolist()}"
+            )
+        return torch.from_numpy(array.astype(np.int64))
 
     def as_batch(self, images: NDArray[Any]) -> Tensor:
         """Images as the model wants them: float32 `(N, C, H, W)` in [0, 1]."""
@@ -87,6 +135,12 @@ class Denoiser:
         raise ImagesError(
             f"expected images of shape {short}(N, {channels}, {height}, {width}), got {given}"
         )
+
+
+def _classifier(tensors: dict[str, Tensor], shape: tuple[int, ...]) -> FeatureNet | None:
+    prefix = "classifier/"
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return FeatureNet.from_state(state, shape) if state else None
 
 
 def _as_floats(images: NDArray[Any]) -> Floats:

@@ -16,7 +16,6 @@ from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
 from analysis.tables.table import Column, Table
 from vae_trainables.evaluation import representation
-from vae_trainables.evaluation.evaluator import PROBE_IMAGES
 from vae_trainables.evaluation.representation import ProbeResult
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Result:
 
 def measure(subject: Subject, out: Output) -> list[Result]:
     """Every classifier on both: fitted on training images, as `test/probe` is, judged on test."""
-    train = subject.train.take(PROBE_IMAGES)
+    train = subject.probed
     inputs = {
         "codes": (subject.trained.codes(train.images.numpy()), subject.codes),
         "pixels": (_flat(train.images.numpy()), _flat(subject.test.images.numpy())),
@@ -92,7 +91,7 @@ def table(subject: Subject, results: list[Result]) -> Table:
         Column("accuracy", "accuracy", direction="maximize", spec=".4f"),
         Column("f1", "macro-F1", direction="maximize", spec=".4f"),
     )
-    count = min(PROBE_IMAGES, len(subject.train))
+    count = len(subject.probed)
     note = (
         f"Fitted on {count:,} clean training images, judged on {len(subject.test):,} test images; "
         "codes are z_mean; everything standardised with training statistics."

@@ -64,9 +64,11 @@ class Walk:
 
 
 def walk(subject: Subject, pair: tuple[int, int], kind: str) -> Walk:
-    """Decoded codes on the way between two clean test images."""
+    """Decoded codes on the way between two clean test images, as the class of the nearer one."""
     ends = subject.codes[list(pair)]
-    between = subject.trained.decode(WALKS[kind](ends[0], ends[1]))
+    share = np.linspace(0, 1, STEPS)
+    nearer = subject.labels[np.where(share < 0.5, *pair)]  # matters to conditional models alone
+    between = subject.trained.decode(WALKS[kind](ends[0], ends[1]), nearer)
     originals = subject.clean[list(pair)].numpy()
     return Walk(pair, kind, np.concatenate([originals[:1], between, originals[1:]]))
 

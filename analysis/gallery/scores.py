@@ -70,6 +70,7 @@ def text(subject: Subject, scores: Scores) -> str:
         f"WARMUP_EPOCHS={config.warmup_epochs}",
         f"GAMMA_SC={config.supcon_gamma}",
         f"SEED={config.seed}",
+        *([f"CLASSES={subject.trained.class_note}"] if subject.trained.conditional else []),
         f"Baseline (Noisy->Clean) {_row(scores.noisy)}",
         f"VAE (Recon->Clean) {_row(scores.restored)}",
         "=== Improvement ===",

@@ -109,6 +109,15 @@ class Subject:
         """The images that the trial learned from."""
         return self.source.splits(("train",))["train"].take(self.config.train_size)
 
+    @property
+    def probed(self) -> Split:
+        """The images that probes are fitted on, as `test/probe` is: the study's, not the trial's.
+
+        A trial may learn from fewer (`train_size`).
+        """
+        found = datasets.load(self.config.dataset, "train", self.data_dir)
+        return found.take(evaluation.PROBE_IMAGES)
+
     @cached_property
     def clean(self) -> Tensor:
         """Test images, float `(N, C, H, W)`."""
@@ -123,7 +132,13 @@ class Subject:
     @cached_property
     def restored(self) -> Tensor:
         """Reconstructions of `noisy` from the latent mean."""
-        return evaluation.denoise(self.trained.model, self.trained.likelihood, self.noisy)
+        trained = self.trained
+        return evaluation.denoise(trained.model, trained.likelihood, self.noisy, self.told)
+
+    @cached_property
+    def told(self) -> Tensor | None:
+        """The classes of `noisy` as a conditional model is told them; None for other kinds."""
+        return self.trained.told(self.noisy, self.labels)
 
     @cached_property
     def codes(self) -> NDArray[np.float32]:

@@ -36,27 +36,23 @@ class PublishedModel(PythonModel):  # type: ignore[misc]
     ) -> NDArray[Any]:
         """Clean images of the given shape, or codes `(N, D)` with `params={"what": "encode"}`.
 
+        A model that is told classes takes them as `params={"labels": [...]}`, one per image;
+        without them it predicts them from the images.
         Takes float arrays in [0, 1] or uint8, `(N, H, W)` or `(N, C, H, W)`. Raises MlflowException
         (HTTP 400) for anything else.
         """
-        what = (params or {}).get("what", "denoise")
-        actions = {"denoise": self.denoise, "encode": self.encode}
+        params = params or {}
+        what, labels = params.get("what", "denoise"), params.get("labels")
+        given = labels is not None and len(labels) > 0  # MLflow's default for a list is empty
+        actions = {"denoise": self.denoiser.denoise, "encode": self.denoiser.encode}
         if what not in actions:
             raise MlflowException.invalid_parameter_value(
                 f"params 'what' is {what!r}: it must be one of {', '.join(actions)}"
             )
         try:
-            return actions[what](model_input)
+            return actions[what](model_input, labels if given else None)
         except ImagesError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-
-    def denoise(self, images: Any) -> NDArray[Any]:
-        """Clean images in [0, 1] of the given shape."""
-        return self.denoiser.denoise(images)
-
-    def encode(self, images: Any) -> NDArray[Any]:
-        """Codes `(N, D)`: the latent mean."""
-        return self.denoiser.encode(images)
 
 
 set_model(PublishedModel())

@@ -54,6 +54,7 @@ class Content:
     config: Path
     example: Any
     epochs: int
+    conditional: bool
     facts: Mapping[str, str]
 
 
@@ -104,7 +105,7 @@ class Registry:
                 code_paths=[str(Path(vae_trainables.__file__).parent)],
                 artifacts={"weights": str(content.weights), "config": str(content.config)},
                 pip_requirements=requirements(),
-                signature=_signature(content.example),
+                signature=_signature(content.example, content.conditional),
                 input_example=content.example,
                 metadata=dict(content.facts),
             )
@@ -181,7 +182,7 @@ def _registered_models(client: MlflowClient, name: str) -> list[Any]:
         raise
 
 
-def _signature(example: Any) -> ModelSignature:
+def _signature(example: Any, conditional: bool) -> ModelSignature:
     """Any array in, since MLflow would refuse all dtypes and shapes but one; the model checks.
 
     The shape (-1,) of objects is MLflow's way to say that.
@@ -190,8 +191,11 @@ def _signature(example: Any) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+    params = [ParamSpec("what", DataType.string, "denoise")]
+    if conditional:
+        params.append(ParamSpec("labels", DataType.long, [], shape=(-1,)))
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(object), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *example.shape[1:]))]),
-        params=ParamSchema([ParamSpec("what", DataType.string, "denoise")]),
+        params=ParamSchema(params),
     )

@@ -5,18 +5,21 @@ Torch is imported on first use only: a report without weights does not need it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.tracker.client import Tracker, TrackerError
+from analysis.tracker.runs import CLASS_SOURCES
 from studies.tracker import names
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vae_trainables.config import TrialConfig
+    from vae_trainables.inference import Denoiser
     from vae_trainables.models import Autoencoder
     from vae_trainables.objective.likelihoods import Likelihood
 
@@ -33,53 +36,75 @@ class TrainedModel:
     """A trial's model as it was at its last epoch."""
 
     trial: str
-    config: TrialConfig
-    model: Autoencoder
-    likelihood: Likelihood
+    denoiser: Denoiser
+
+    @property
+    def config(self) -> TrialConfig:
+        """The trial's configuration."""
+        return self.denoiser.config
+
+    @property
+    def model(self) -> Autoencoder:
+        """Its network."""
+        return self.denoiser.model
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Turns its logits into images."""
+        return self.denoiser.likelihood
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the model is told the class of what it encodes."""
+        return self.denoiser.conditional
+
+    @property
+    def class_note(self) -> str:
+        """Where a conditional model has the classes of what it denoises; empty for others."""
+        if not self.conditional:
+            return ""
+        return CLASS_SOURCES[self.config.class_source]
+
+    def told(self, noisy: Tensor, labels: NDArray[np.int64] | None) -> Tensor | None:
+        """The classes `(N,)` of float images as the trial's `class_source` has them."""
+        given = self.conditional and self.config.class_source == "given"
+        return self.denoiser.classes(noisy, labels if given else None)
 
     def denoise(self, noisy: Pixels, labels: NDArray[np.int64] | None = None) -> Floats:
         """Reconstructions from the latent mean, `(N, C, H, W)` in [0, 1], of uint8 images.
 
-        `labels` `(N,)` reach models that are told the class, as when they are evaluated.
+        `labels` `(N,)` reach models that are told the true class when they are evaluated.
         """
         import torch
 
         from vae_trainables.evaluation import evaluator as evaluation
 
         images = evaluation.as_float(torch.from_numpy(noisy))
-        told = torch.from_numpy(labels) if labels is not None and self.conditional else None
-        return evaluation.denoise(self.model, self.likelihood, images, told).numpy()
-
-    @property
-    def conditional(self) -> bool:
-        """Whether the model is told the class of what it encodes."""
-        return self.config.kind.startswith("cond_")
+        classes = self.told(images, labels)
+        return evaluation.denoise(self.model, self.likelihood, images, classes).numpy()
 
     def codes(self, images: Pixels) -> Floats:
-        """z_mean `(N, D)` of uint8 images."""
-        import torch
+        """z_mean `(N, D)` of uint8 images; a conditional model is told predicted classes."""
+        return self.denoiser.encode(images)
 
-        from vae_trainables.evaluation import evaluator as evaluation
-
-        return evaluation.encode(self.model, torch.from_numpy(images)).numpy()
-
-    def decode(self, codes: Floats) -> Floats:
-        """Images `(N, C, H, W)` in [0, 1] of codes `(N, D)`."""
+    def decode(self, codes: Floats, labels: NDArray[np.int64] | None = None) -> Floats:
+        """Images `(N, C, H, W)` in [0, 1] of codes `(N, D)`, as those classes if it is told any."""
         import torch
 
         with torch.inference_mode():
-            logits = self.model.decode(torch.from_numpy(np.ascontiguousarray(codes)))
+            classes = torch.from_numpy(labels) if self.conditional and labels is not None else None
+            logits = self.model.decode(torch.from_numpy(np.ascontiguousarray(codes)), classes)
             return self.likelihood.mean(logits).numpy()
 
     def samples(self, count: int, seed: int = 0) -> Floats:
-        """`count` draws from the prior, `(count, C, H, W)` in [0, 1]."""
+        """`count` draws from the prior, `(count, C, H, W)` in [0, 1]; of the classes in turn."""
         import torch
 
-        eps = torch.randn(
-            count, self.model.noise_dim, generator=torch.Generator().manual_seed(seed)
-        )
+        generator = torch.Generator().manual_seed(seed)
+        eps = torch.randn(count, self.model.noise_dim, generator=generator)
+        classes = torch.arange(count) % self.config.num_classes if self.conditional else None
         with torch.inference_mode():
-            return self.likelihood.mean(self.model.sample(eps)).numpy()
+            return self.likelihood.mean(self.model.sample(eps, classes)).numpy()
 
 
 def load(tracker: Tracker, run_id: str, trial: str) -> TrainedModel:
@@ -91,19 +116,16 @@ def load(tracker: Tracker, run_id: str, trial: str) -> TrainedModel:
         raise WeightsError(f"the weights of trial {trial} cannot be read: {error}") from error
     if weights is None:
         raise WeightsError(f"trial {trial} has no {names.WEIGHTS_FILE} in the tracker")
-    from vae_trainables import checkpoint, models
-    from vae_trainables.config import TrialConfig
-    from vae_trainables.objective import likelihoods
+    from vae_trainables.checkpoint import CheckpointError
+    from vae_trainables.inference import Denoiser
 
     try:
-        tensors, meta = checkpoint.read_tensors(weights)
-        given: Any = json.loads(config.read_text("utf-8")) if config else meta["config"]
-        found = TrialConfig.model_validate(given)
-        model = models.build(found)
-        prefix = "model/"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        model.load_state_dict(state)
-    except (checkpoint.CheckpointError, ValueError, KeyError, RuntimeError) as error:
+        denoiser = Denoiser.load(weights, config)
+    except CheckpointError as error:
         message = str(error).splitlines()[0]
         raise WeightsError(f"the weights of trial {trial} cannot be used: {message}") from error
-    return TrainedModel(trial, found, model.eval(), likelihoods.build(found))
+    if denoiser.conditional and denoiser.classifier is None:
+        raise WeightsError(
+            f"trial {trial} is told classes, and its weights brought no classifier to predict them"
+        )
+    return TrainedModel(trial, denoiser)

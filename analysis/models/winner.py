@@ -17,7 +17,11 @@ from analysis.tracker.client import TrackerError
 from analysis.tracker.results import CONFIRM, StudyResults
 from analysis.tracker.runs import FAILED, METRIC, PARAM
 
-SCORES = ("test/mse", "test/psnr", "test/ssim", "val/mse", "val/psnr", "val/ssim")
+SCORES = (
+    "test/mse", "test/psnr", "test/ssim",
+    "test/predicted_mse", "test/predicted_psnr", "test/predicted_ssim", "test/class_accuracy",
+    "test/iw_nll", "val/mse", "val/psnr", "val/ssim",
+)  # fmt: skip
 
 
 class WinnerError(TrackerError):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +44,8 @@ PARAM, METRIC = "params.", "metrics."
 
 _STATUS_OF_MLFLOW = {"RUNNING": "running", "FINISHED": "finished", "FAILED": "failed"}
 _UNSET = {"None": None}
+CLASS_SOURCES = {"given": "true class given", "predicted": "class predicted from the noisy image"}
+"""`class_source` in words, for rows and captions."""
 
 
 def load(study: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
@@ -87,6 +89,16 @@ def histories(run_ids: Iterable[str], metrics: Iterable[str], *, tracker: Tracke
 def is_trial(record: Record) -> bool:
     """Whether a run is a trial that our tracker wrote."""
     return record.tags.get(names.ROLE) == names.ROLE_TRIAL
+
+
+def class_note(trial: Mapping[str, Any]) -> str:
+    """Where a conditional trial had its classes when it was judged; empty for other kinds.
+
+    trial: a row of `frame`. The convention of names is that of `ModelConfig.conditional`.
+    """
+    if not str(trial.get(PARAM + "kind", "")).startswith("cond_"):
+        return ""
+    return CLASS_SOURCES[str(trial.get(PARAM + "class_source") or "given")]
 
 
 def is_study(record: Record) -> bool:

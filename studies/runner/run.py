@@ -26,7 +26,7 @@ from studies.workers.replacing import replaced
 from studies.workers.trainable import TrialTrainable, pack
 from vae_trainables import checkpoint, datasets
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation import features
+from vae_trainables.evaluation.helpers import with_helpers
 
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
@@ -44,10 +44,8 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
         found = source.splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
-    net = None
-    if "frechet" in plan.reference.evaluations and features.unfit(found["train"]) is None:
-        net = dict(features.feature_net(found["train"]).net.state_dict())
-    return TrialData(found["train"], found["val"], found.get("test"), net)
+    data = TrialData(found["train"], found["val"], found.get("test"))
+    return with_helpers(data, [*planning.suggestions(plan), *plan.companions])
 
 
 def phases(settings: Settings) -> list[Phase]:

@@ -164,6 +164,9 @@ class Desk:
             if fresh:
                 self.say(f"trial {trial.key}: {'; '.join(fresh)}")
             self.tracker.tags(trial.key, {names.NOTES: "; ".join(record.notes)})
+        if record.how:
+            tags = {names.RANDOM: record.how["random"], names.WAY: record.how["way"]}
+            self.tracker.tags(trial.key, tags)
 
     def _finish(self, trial: LedgerTrial, record: Record) -> None:
         values = [record.metrics.get(objective.metric, math.nan) for objective in self.objectives]

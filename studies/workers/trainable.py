@@ -28,8 +28,9 @@ def pack(data: TrialData) -> dict[str, Any]:
         for name, split in splits.items()
         if split is not None
     }
-    if data.feature_net is not None:
-        packed["feature_net"] = {name: t.numpy() for name, t in data.feature_net.items()}
+    for name, net in (("feature_net", data.feature_net), ("classifier", data.classifier)):
+        if net is not None:
+            packed[name] = {key: tensor.numpy() for key, tensor in net.items()}
     return packed
 
 
@@ -45,9 +46,13 @@ def unpack(packed: dict[str, Any]) -> TrialData:
     train, val = split("train"), split("val")
     if train is None or val is None:
         raise ValueError("the packed data lacks its train or val split")
-    net = packed.get("feature_net")
-    feature_net = {k: torch.from_numpy(np.array(v)) for k, v in net.items()} if net else None
-    return TrialData(train, val, split("test"), feature_net)
+    nets = [
+        {key: torch.from_numpy(np.array(value)) for key, value in packed[name].items()}
+        if name in packed
+        else None
+        for name in ("feature_net", "classifier")
+    ]
+    return TrialData(train, val, split("test"), *nets)
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:

@@ -14,6 +14,7 @@ from analysis import export_onnx
 from analysis.export_onnx import TOLERANCE, OnnxError, export
 from tests.analysis.trained_study import TINY, TrainedStudy, mean_psnr, noisy_and_clean
 from vae_trainables.config import LikelihoodKind, ModelKind, TrialConfig
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
 from vae_trainables.objective import likelihoods
 from vae_trainables.training.trial import build_model
@@ -24,7 +25,9 @@ LIKELIHOODS = get_args(LikelihoodKind)
 
 def untrained(**changes: object) -> Denoiser:
     config = TrialConfig(latent_dim=6, hidden=(32,), width=0.25).model_copy(update=changes)
-    return Denoiser(config, build_model(config).eval(), likelihoods.build(config))  # type: ignore[arg-type]
+    model = build_model(config).eval()
+    classifier = FeatureNet().eval() if model.conditional else None
+    return Denoiser(config, model, likelihoods.build(config), classifier)
 
 
 def onnx_run(path: Path, images: np.ndarray) -> list[np.ndarray]:

@@ -108,6 +108,9 @@ def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, fl
     while True:
         record = trial.next_record()
         assert record.outcome in ("running", "finished"), record.reason
+        if record.how:
+            tags = {names.RANDOM: record.how["random"], names.WAY: record.how["way"]}
+            events.append(_event("tags", planned.key, tags=tags))
         found = {"epoch": record.epoch, "values": record.metrics, "time": record.time_ms}
         events.append(_event("metrics", planned.key, **found))
         if record.outcome == "finished":

@@ -15,6 +15,8 @@ from studies.reproduce import Comparison, Original, compare, differences, verdic
 from studies.runner import provenance
 from tests.analysis import trained_study
 from tests.analysis.trained_study import TINY, Planned, TrainedStudy
+from tests.vae_trainables.cohort.support import comparable, config, run_cohort, small_data
+from vae_trainables.cohort import Ways
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def test_a_trial_is_reproduced_bit_for_bit_from_the_tracker_alone(
 ) -> None:
     found = reproduce.read(study.run_ids[key], study.uri)
     assert found.opened_test == (key != "0000")
+    assert (found.backend, found.way) == ("generator", "alone")
     data = reproduce.load_data(found, None)
     rows = compare(found, reproduce.train_again(found, data))
     assert {row.name for row in rows} >= {"val/mse", "train/loss"}
@@ -78,6 +81,47 @@ def test_other_conditions_are_named_and_ask_for_less(facts: dict[str, Any], told
 
 def test_another_device_is_another_condition() -> None:
     assert differences(original(device="cuda")) == ["trained on cuda, again on cpu"]
+    lower = TINY.model_copy(update={"precision": "tf32"})
+    assert differences(original(device="cuda", config=lower)) == [
+        "trained on cuda, again on cpu",
+        "its products in tf32, again in fp32",
+    ]
+    assert differences(original(way="cohort")) == ["trained in a cohort, again alone"]
+
+
+@pytest.mark.parametrize(
+    ("told", "device", "backend"),
+    [("counter", "cpu", "counter"), ("generator", "cuda", "generator"),
+     (None, "cpu", "generator"), (None, "cuda", "counter"), ("", "cuda", "counter")],
+)  # fmt: skip
+def test_before_the_backend_was_recorded_it_followed_the_device(
+    told: str | None, device: str, backend: str
+) -> None:
+    assert reproduce._backend(told, device) == backend
+
+
+@pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
+def test_a_cohorts_trial_is_repeated_with_the_numbers_it_drew(kind: str, tmp_path: Path) -> None:
+    """As on a GPU: counter streams, two slots. What is left to differ is the order of sums."""
+    chosen = config(kind, noise_factor=0.45, supcon_gamma=1.0, seed=3)
+    other = chosen.model_copy(update={"seed": 4})
+    ways = Ways(backend="counter", adam="flat")
+    run = run_cohort({0: chosen, 1: other}, tmp_path, slots=2, epochs=2, ways=ways)
+    first, last = run.records[0]
+    assert first.how == {"random": "counter", "way": "cohort"}
+    assert last.how == {}
+    points = comparable(first.metrics), comparable(last.metrics)
+    metrics = {
+        name: {epoch: values[name] for epoch, values in enumerate(points, start=1)}
+        for name in points[0]
+    }
+    before = original(config=chosen, metrics=metrics, way="cohort", backend="counter")
+    rows = compare(before, reproduce.train_again(before, small_data()))
+    assert max(abs(row.again / row.before - 1) for row in rows if row.before) < 2e-4
+    assert verdict(rows, differences(before))[0]
+    as_it_was = replace(before, backend="generator")
+    rows = compare(as_it_was, reproduce.train_again(as_it_was, small_data()))
+    assert not verdict(rows, differences(before))[0]
 
 
 def test_a_point_that_is_missing_now_is_not_reproduced() -> None:

@@ -10,7 +10,7 @@ import torch
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
-from vae_trainables.numerics.streams import Backend, Streams
+from vae_trainables.numerics.streams import Backend
 from vae_trainables.training.trial import Trial
 
 
@@ -30,6 +30,8 @@ class Trained:
 class Member(Trial):
     """A `Trial` in a slot. Its model is brought up to date after each of the cohort's epochs."""
 
+    way = "cohort"
+
     def __init__(
         self,
         config: TrialConfig,
@@ -39,8 +41,7 @@ class Member(Trial):
         device: torch.device | str = "cpu",
         evaluator: Evaluator | None = None,
     ) -> None:
-        super().__init__(config, data, device=device, evaluator=evaluator)
-        self.streams = Streams(config.seed, self.device, backend)
+        super().__init__(config, data, device=device, evaluator=evaluator, backend=backend)
         self.trained: Trained | None = None
 
     def run_epoch(self) -> dict[str, float]:

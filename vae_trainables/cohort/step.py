@@ -18,6 +18,7 @@ from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.randomness import Randomness
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.evaluation.evaluator import as_float
+from vae_trainables.numerics.precision import arithmetic
 from vae_trainables.training.trial import TERMS, Trial
 
 
@@ -59,7 +60,11 @@ class LockStep:
         self._totals.zero_()
 
     def step(self) -> None:
-        """Train every slot on its next batch."""
+        """Train every slot on its next batch, in the configuration's precision."""
+        with arithmetic(self.objective.config.precision, self.images.device):
+            self._step()
+
+    def _step(self) -> None:
         batch = self._order.index_select(0, self._position)[0]
         clean, labels = as_float(_gather(self.images, batch)), _gather(self.labels, batch)
         variational = self.objective.config.variational

@@ -13,7 +13,6 @@ from vae_trainables.cohort.models import Forward
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation.evaluator import BATCH, Evaluator, measure_batch
 from vae_trainables.models import ModelOutput
-from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
 from vae_trainables.objective import likelihoods
 from vae_trainables.training.trial import Trial
 
@@ -81,7 +80,7 @@ class StackedValidation:
         for slot, trial in trials.items():
             width = trial.noise_dim
             if width not in self._eps:
-                drawn = Streams(EVALUATION_SEED, device).normal("latent", 0, (count, width))
+                drawn = self.evaluator.latents(count, width)
                 self._eps[width] = F.pad(drawn, (0, self.latent_dim - width))
             rows[slot] = self._eps[width]
         return torch.stack(rows)

@@ -74,3 +74,5 @@ class TrialData:
     val: Split
     test: Split | None = None
     feature_net: dict[str, Tensor] | None = None
+    classifier: dict[str, Tensor] | None = None
+    """Of noisy images: for models that are told classes, see `evaluation.classifier`."""

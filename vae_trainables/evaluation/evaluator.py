@@ -12,9 +12,9 @@ from vae_trainables import metrics
 from vae_trainables.config import NoiseKind, TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import Split
-from vae_trainables.evaluation import features, omissions, representation
+from vae_trainables.evaluation import bounds, classifier, features, omissions, representation
 from vae_trainables.models import Autoencoder, ModelOutput
-from vae_trainables.numerics.precision import products
+from vae_trainables.numerics.precision import arithmetic, products
 from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
 from vae_trainables.objective import likelihoods, losses
 
@@ -25,6 +25,7 @@ BATCH = 500  # images at a time; no result depends on it
 PROBE_IMAGES = 20_000  # training images that a probe is fitted on
 EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
 FRECHET_SAMPLES = 5_000
+IW_SAMPLES, IW_IMAGES = 64, 256  # of the bound on log p(x): 16,384 passes, as robustness has 72,000
 SUPCON_BATCH = 256  # as reference system R2 has it
 ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
@@ -39,6 +40,11 @@ class Evaluator:
         self.device = device
         self._sets: dict[tuple[str, str, float], tuple[Tensor, Tensor]] = {}
         self._real_features: Tensor | None = None
+        self._latents: dict[tuple[int, int, int], Tensor] = {}
+        self._predicted: dict[tuple[str, str, float, int], Tensor] = {}
+        self._predictor = classifier.Predictor(
+            data.classifier, tuple(data.train.images.shape[1:]), device
+        )
 
     def validate(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """`val/...` of the validation split, with the extras that `config.evaluations` names."""
@@ -50,9 +56,10 @@ class Evaluator:
         found = {}
         omitted = self.omitted(config, "val")
         if "probe" in config.evaluations and "probe" not in omitted:
-            found["probe"] = self._probe(model, "val", EPOCH_PROBE_IMAGES)["accuracy"]
+            found["probe"] = self._probe(model, config, "val", EPOCH_PROBE_IMAGES)["accuracy"]
         if "frechet" in config.evaluations and config.variational and "frechet" not in omitted:
-            found["frechet"] = self._frechet(model, config)
+            with arithmetic("fp32", self.device):
+                found["frechet"] = self._frechet(model, config)
         return found
 
     def omitted(self, config: TrialConfig, split: str) -> dict[str, str]:
@@ -62,10 +69,16 @@ class Evaluator:
         return omissions.omitted(config, train, self._split(split), split)
 
     def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """`test/...`: everything of `validate`, both probes; opens the test split."""
+        """`test/...`: everything of `validate`, both probes, a tighter bound; opens the test split.
+
+        In fp32, whatever the trial's precision.
+        """
         omitted = self.omitted(config, "test")
-        found = self._measure(model, config, "test")
-        codes, test_codes = self._codes(model, "train", PROBE_IMAGES), self._codes(model, "test")
+        with arithmetic("fp32", self.device):
+            found = self._measure(model, config, "test")
+            found |= self._bound(model, config) | self._by_predicted_classes(model, config)
+        codes = self._codes(model, config, "train", PROBE_IMAGES)
+        test_codes = self._codes(model, config, "test")
         labels = self.data.train.labels[: len(codes)]
         test_labels = self._split("test").labels
         for name, probe in (
@@ -82,13 +95,13 @@ class Evaluator:
         """Denoising quality of the first test images over noise kinds and factors."""
         split = self._split("test").take(ROBUSTNESS_IMAGES)
         clean = as_float(split.images.to(self.device))
-        likelihood = likelihoods.build(config)
-        labels = self._condition(config, "test")
         rows = []
         for kind in ROBUSTNESS_KINDS:
             for factor in ROBUSTNESS_FACTORS:
                 noisy = evaluation_noise(clean, kind, factor)
-                denoised = denoise(model, likelihood, noisy, labels)
+                with arithmetic("fp32", self.device):
+                    labels = self._condition(model, config, "test", noisy)
+                    denoised = denoise(model, likelihoods.build(config), noisy, labels)
                 rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
         return rows
 
@@ -96,16 +109,13 @@ class Evaluator:
     def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
         """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
 
-        A class-conditional model is given the true classes: its figures are those of p(x | y).
+        A class-conditional model has its classes as `config.class_source` says.
         """
         model.eval()
         clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
-        labels = self._condition(config, split)
-        eps = None
-        if config.variational:
-            streams = Streams(EVALUATION_SEED, self.device)
-            eps = streams.normal("latent", 0, (len(clean), model.noise_dim))
+        eps = self.latents(len(clean), model.noise_dim) if config.variational else None
         precision = config.precision if split == "val" else "fp32"
+        labels = self._condition(model, config, split)
         with products(precision, self.device):
             likelihood = _settled(
                 likelihoods.build(config), config, model, clean, noisy, eps, labels
@@ -126,11 +136,76 @@ class Evaluator:
         found = {name: float(value) / len(clean) for name, value in sums.items()}
         return found | self.code_figures(torch.cat(codes), config, split)
 
-    def _condition(self, config: TrialConfig, split: str) -> Tensor | None:
-        """The classes that a conditional model is told, `(N,)`; None for the other kinds."""
-        if config.kind != "cond_conv_vae":
+    @torch.inference_mode()
+    def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
+        """-log p(x) by `IW_SAMPLES` samples on the first test images; its gain over their -ELBO."""
+        if not config.variational:
+            return {}
+        clean, noisy = self.images("test", config.eval_noise_kind, config.eval_noise_factor)
+        labels = self._condition(model, config, "test")
+        eps = self.latents(len(clean), model.noise_dim)
+        likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
+        found = bounds.importance_weighted_nll(
+            model,
+            likelihood,
+            clean[:IW_IMAGES],
+            inputs=noisy[:IW_IMAGES],
+            labels=None if labels is None else labels[:IW_IMAGES],
+            k=IW_SAMPLES,
+            generator=Streams(EVALUATION_SEED, torch.device("cpu")).generator("latent", 2),
+            rows=BATCH,
+        )
+        iw_nll, neg_elbo = (float(values.double().mean()) for values in found)
+        return {"iw_nll": iw_nll, "iw_gain": neg_elbo - iw_nll}
+
+    def _by_predicted_classes(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
+        """What a conditional model does where nobody tells it the classes, as it is published."""
+        if not model.conditional or self.data.classifier is None:
+            return {}
+        clean, noisy = self.images("test", config.eval_noise_kind, config.eval_noise_factor)
+        classes = self._predict(config, noisy, "test")
+        right = classes == self._split("test").labels.to(self.device)
+        found = {"class_accuracy": float(right.double().mean())}
+        if config.class_source == "predicted":
+            return found
+        quality = _quality(denoise(model, likelihoods.build(config), noisy, classes), clean)
+        return found | {f"predicted_{name}": value for name, value in quality.items()}
+
+    def latents(self, count: int, width: int, draw_number: int = 0) -> Tensor:
+        """The evaluation's fixed standard normal `(count, width)`: the same bits on all devices."""
+        key = (count, width, draw_number)
+        if key not in self._latents:
+            streams = Streams(EVALUATION_SEED, torch.device("cpu"))
+            eps = streams.normal("latent", draw_number, (count, width))
+            self._latents[key] = eps.to(self.device)
+        return self._latents[key]
+
+    def _condition(
+        self, model: Autoencoder, config: TrialConfig, split: str, noisy: Tensor | None = None
+    ) -> Tensor | None:
+        """The classes `(N,)` that a conditional model is told of a split's (or of `noisy`) images.
+
+        None for the other kinds.
+        """
+        if not model.conditional:
             return None
-        return self._split(split).labels.to(self.device)
+        if config.class_source == "given":
+            labels = self._split(split).labels
+            return (labels if noisy is None else labels[: len(noisy)]).to(self.device)
+        if noisy is not None:
+            return self._predict(config, noisy)
+        _, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
+        return self._predict(config, noisy, split)
+
+    def _predict(self, config: TrialConfig, images: Tensor, split: str = "") -> Tensor:
+        """Classes `(N,)` by the data's classifier; kept for the evaluation images of a split."""
+        key = (split, config.eval_noise_kind, config.eval_noise_factor, config.num_classes)
+        if split and key in self._predicted:
+            return self._predicted[key]
+        classes = self._predictor(images, config.num_classes)
+        if split:
+            self._predicted[key] = classes
+        return classes
 
     def code_figures(self, z_mean: Tensor, config: TrialConfig, split: str) -> dict[str, float]:
         """What the codes `(N, D)` of a split's noisy images are worth, in their order.
@@ -153,8 +228,11 @@ class Evaluator:
             found["supcon"] = float(per_batch.double().mean())
         return found
 
-    def _probe(self, model: Autoencoder, split: str, train_images: int) -> dict[str, float]:
-        codes, other = self._codes(model, "train", train_images), self._codes(model, split)
+    def _probe(
+        self, model: Autoencoder, config: TrialConfig, split: str, train_images: int
+    ) -> dict[str, float]:
+        codes = self._codes(model, config, "train", train_images)
+        other = self._codes(model, config, split)
         result = representation.logistic_probe(
             codes.numpy(),
             self.data.train.labels[: len(codes)].numpy(),
@@ -163,14 +241,27 @@ class Evaluator:
         )
         return {"accuracy": float(result.accuracy), "macro_f1": float(result.macro_f1)}
 
-    def _codes(self, model: Autoencoder, split: str, limit: int | None = None) -> Tensor:
-        """z_mean of clean images, `(N, latent)`, on the CPU."""
+    def _codes(
+        self, model: Autoencoder, config: TrialConfig, split: str, limit: int | None = None
+    ) -> Tensor:
+        """z_mean of clean images, `(N, latent)`, on the CPU.
+
+        A conditional model is told predicted classes, never true ones: a probe on its codes must
+        not find there what it was told.
+        """
         images = self._split(split).take(limit).images
-        return encode(model, images, self.device)
+        labels = None
+        with arithmetic("fp32", self.device):
+            if model.conditional:
+                labels = self._predict(config, as_float(images.to(self.device)))
+            return encode(model, images, self.device, labels)
 
     @torch.inference_mode()
     def _frechet(self, model: Autoencoder, config: TrialConfig) -> float:
-        """Fréchet distance of prior samples to validation images, in classifier features."""
+        """Fréchet distance of prior samples to validation images, in classifier features.
+
+        A conditional model is asked for classes as often as they are among the training images.
+        """
         if self.data.feature_net is None:
             raise ValueError("the evaluation 'frechet' needs a feature net in the trial's data")
         shape = tuple(self._split("val").images.shape[1:])
@@ -179,12 +270,22 @@ class Evaluator:
             real = as_float(self._split("val").images.to(self.device))
             self._real_features = features.extract(net, real)
         likelihood = likelihoods.build(config)
-        streams = Streams(EVALUATION_SEED, self.device)
-        eps = streams.normal("latent", 1, (FRECHET_SAMPLES, model.noise_dim))
+        eps = self.latents(FRECHET_SAMPLES, model.noise_dim, draw_number=1)
+        labels = self._drawn_classes(config) if model.conditional else None
         model.eval()
-        samples = torch.cat([likelihood.mean(model.sample(part)) for part in eps.split(BATCH)])
+        parts = _parts(FRECHET_SAMPLES)
+        logits = (model.sample(eps[part], _of(labels, part)) for part in parts)
+        samples = torch.cat([likelihood.mean(each) for each in logits])
         fake = features.extract(net, samples)
         return float(features.frechet_distance(self._real_features, fake))
+
+    def _drawn_classes(self, config: TrialConfig) -> Tensor:
+        """`FRECHET_SAMPLES` labels of the trial's training images, drawn with replacement."""
+        labels = self.data.train.take(config.train_size).labels
+        share = Streams(EVALUATION_SEED, torch.device("cpu")).uniform(
+            "factor", 1, (FRECHET_SAMPLES,)
+        )
+        return labels.to(self.device)[(share * len(labels)).long().to(self.device)]
 
     def images(self, split: str, kind: NoiseKind, factor: float) -> tuple[Tensor, Tensor]:
         """Clean and noisy images of a split, made once."""
@@ -230,11 +331,16 @@ def denoise(
 
 
 @torch.inference_mode()
-def encode(model: Autoencoder, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """z_mean `(N, latent)` on the CPU of uint8 images `(N, C, H, W)`."""
+def encode(
+    model: Autoencoder,
+    images: Tensor,
+    device: torch.device | str = "cpu",
+    labels: Tensor | None = None,
+) -> Tensor:
+    """z_mean `(N, latent)` on the CPU of uint8 images `(N, C, H, W)`; `labels` as a condition."""
     model.eval()
-    parts = images.split(BATCH)
-    return torch.cat([model.encode(as_float(part.to(device)))[0].cpu() for part in parts])
+    parts = ((as_float(images[part].to(device)), _of(labels, part)) for part in _parts(len(images)))
+    return torch.cat([model.encode(*part)[0].cpu() for part in parts])
 
 
 def measure_batch(

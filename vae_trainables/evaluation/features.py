@@ -8,6 +8,7 @@ two are not comparable, and nothing here may be called FID. Figures compare only
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ VERSION = 1  # goes into the cache's key: raise it when the same settings give a
 _EXTRACT_BATCH = 500
 
 log = logging.getLogger(__name__)
+
+Disturb = Callable[[Tensor, torch.Generator], Tensor]
+"""Images `(B, C, H, W)` in [0, 1] to what is trained on in their place, drawn anew each time."""
 
 
 class TrainedNet(NamedTuple):
@@ -127,8 +131,10 @@ def unfit(split: Split) -> str | None:
     return None
 
 
-def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> TrainedNet:
-    """Train a classifier on nine tenths of `split`, measure it on the last tenth.
+def train_feature_net(
+    split: Split, *, seed: int = 0, epochs: int = EPOCHS, disturb: Disturb | None = None
+) -> TrainedNet:
+    """Train a classifier on nine tenths of `split`, measure it on the last tenth, undisturbed.
 
     Adam with one rise and fall of the learning rate (Smith & Topin 2019). Under a minute of one
     CPU thread for 55,000 images. Same seed and threads, same weights; the caller's random state
@@ -146,7 +152,7 @@ def train_feature_net(split: Split, *, seed: int = 0, epochs: int = EPOCHS) -> T
         net = _untrained(split)
     batch = min(BATCH, count)
     epochs = max(epochs, -(-LEAST_STEPS // (count // batch)))
-    _fit(net, images, labels, batch, epochs, torch.Generator().manual_seed(seed))
+    _fit(net, images, labels, batch, epochs, torch.Generator().manual_seed(seed), disturb)
     net.eval()
     return TrainedNet(net, accuracy(net, split.images[count:], split.labels[count:]))
 
@@ -164,6 +170,7 @@ def _fit(
     batch: int,
     epochs: int,
     generator: torch.Generator,
+    disturb: Disturb | None,
 ) -> None:
     steps = len(images) // batch
     optimizer = torch.optim.Adam(net.parameters())
@@ -171,7 +178,8 @@ def _fit(
     for _ in range(epochs):
         order = torch.randperm(len(images), generator=generator)
         for chosen in order[: steps * batch].view(steps, batch):
-            loss = functional.cross_entropy(net(images[chosen]), labels[chosen])
+            batch_images = images[chosen] if disturb is None else disturb(images[chosen], generator)
+            loss = functional.cross_entropy(net(batch_images), labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -38,6 +38,8 @@ def omitted(config: TrialConfig, train: Split, split: Split, name: str) -> dict[
 
 def _no_probe(train: Split) -> str | None:
     """Why no classifier can be fitted."""
+    if not train.labelled:
+        return "a probe takes labels, and there are none"
     if len(train.labels.unique()) > 1:
         return None
     return f"a probe takes 2 classes, and the {len(train)} training images are of one"

@@ -20,8 +20,11 @@ class ConditionalAutoencoder(OneLevelAutoencoder):
 
     The encoder gets a learned plane per class as one more input channel, the decoder the one-hot
     class beside z. Without labels both get the uniform class vector: the mean of all planes, and
-    1 / num_classes for each class.
+    1 / num_classes for each class, which it was never trained on: whoever uses a model says where
+    its classes come from.
     """
+
+    conditional = True
 
     def __init__(self, config: ModelConfig) -> None:
         encoder = conv_encoder(config, config.channels + 1)

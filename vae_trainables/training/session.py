@@ -20,6 +20,7 @@ import torch
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.numerics.precision import effective
 from vae_trainables.training.trial import DivergedError, Trial
 
 T = TypeVar("T")
@@ -50,6 +51,9 @@ class Record:
     time_ms: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    how: dict[str, str] = field(default_factory=dict)
+    """What a repetition must know, in the first record that a session tells: the backend of the
+    random numbers as `random`, `Trial.way` as `way`."""
 
     def to_json(self) -> str:
         """One text, to be sent between processes."""
@@ -91,6 +95,7 @@ class Session:
         self._told = 0
         self._saved_at = time.monotonic()
         self._notes: list[str] = []
+        self._how: dict[str, str] = {}
 
     @property
     def replaying(self) -> bool:
@@ -126,8 +131,9 @@ class Session:
         last = trial.done and not self.replaying
         metrics = entry["metrics"] | (self._finish(trial) if last else {})
         notes, self._notes = self._notes, []
+        how, self._how = self._how, {}
         outcome: Outcome = "finished" if last else "running"
-        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes)
+        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes, how)
 
     def _open(self) -> Trial:
         if self.trial is None:
@@ -136,6 +142,10 @@ class Session:
                 self.config, self.data, device=self.device, evaluator=self.evaluator
             )
             self._notes += trial.resume(self.folder) + self._omissions(trial)
+            precision = effective(self.config.precision, trial.device)
+            if precision != self.config.precision:
+                self._notes.append(f"{self.config.precision} is {precision} on {trial.device}")
+            self._how = {"random": trial.streams.backend, "way": trial.way}
             self.trial = trial
         return self.trial
 

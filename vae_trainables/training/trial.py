@@ -19,8 +19,8 @@ from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator, as_float
 from vae_trainables.models import Autoencoder, ModelOutput
-from vae_trainables.numerics.precision import products
-from vae_trainables.numerics.streams import Streams
+from vae_trainables.numerics.precision import arithmetic, products
+from vae_trainables.numerics.streams import Backend, Streams
 from vae_trainables.objective import losses
 from vae_trainables.training import schedules
 from vae_trainables.training.adam import Adam
@@ -35,6 +35,9 @@ class DivergedError(Exception):
 class Trial:
     """A model, its optimizer and its schedules, somewhere between epoch 0 and `config.epochs`."""
 
+    way = "alone"
+    """How its epochs are trained: a cohort's sums are in another order."""
+
     def __init__(
         self,
         config: TrialConfig,
@@ -42,13 +45,15 @@ class Trial:
         *,
         device: torch.device | str = "cpu",
         evaluator: Evaluator | None = None,
+        backend: Backend | None = None,
     ) -> None:
+        """backend: of its random numbers; by default what suits the device, see `streams`."""
         self.config = config
         self.device = torch.device(device)
         self.train = data.train.take(config.train_size)
         self.images = self.train.images.to(self.device)
         self.labels = self.train.labels.to(self.device)
-        self.streams = Streams(config.seed, self.device)
+        self.streams = Streams(config.seed, self.device, backend)
         self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, config)
         self.plateau = schedules.Plateau(config)
@@ -86,16 +91,21 @@ class Trial:
         """
         started = time.perf_counter()
         self.model.train()
-        totals = torch.zeros(len(TERMS), device=self.device)
-        order = self.streams.permutation(self.epoch, len(self.images))
-        for i in range(self.steps_per_epoch):
-            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
-            totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
-        means = self._finite((totals / self.steps_per_epoch).tolist())
+        means = self._finite(self._train_epoch())
         trained = time.perf_counter()
         validation = self.evaluator.validate(self.model, self.config)
         seconds = trained - started, time.perf_counter() - trained
         return self._end_epoch(means, validation, seconds)
+
+    def _train_epoch(self) -> list[float]:
+        """Every whole batch once; the means of `TERMS`."""
+        totals = torch.zeros(len(TERMS), device=self.device)
+        order = self.streams.permutation(self.epoch, len(self.images))
+        with arithmetic(self.config.precision, self.device):  # of the backward passes too
+            for i in range(self.steps_per_epoch):
+                batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+                totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
+        return (totals / self.steps_per_epoch).tolist()
 
     def _finite(self, means: list[float]) -> dict[str, float]:
         """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
@@ -192,9 +202,15 @@ class Trial:
         self.history = meta["history"]
 
     def save_weights(self, path: Path) -> None:
-        """Write the model alone, with the configuration that `models.build` needs."""
+        """Write the model alone, with the configuration that `models.build` needs.
+
+        A conditional model brings the classifier that predicts the classes it is told.
+        """
         tensors, meta = self.state()
         model = {name: value for name, value in tensors.items() if name.startswith("model/")}
+        if self.model.conditional:
+            predictor = self.evaluator.data.classifier or {}
+            model |= {f"classifier/{name}": value for name, value in predictor.items()}
         meta = {"config": meta["config"], "epoch": self.epoch}
         checkpoint.write_tensors(path, model, meta)
 

@@ -13,11 +13,11 @@ from analysis.report.sections import confirmed
 from analysis.statistics.quantities import Quantity, quantity, sign
 from analysis.tables.table import Column, Table
 from analysis.tracker.results import SPLITS, Examples, StudyResults
-from analysis.tracker.runs import METRIC, PARAM
+from analysis.tracker.runs import METRIC, PARAM, class_note
 
 BEST = 5  # trials shown as the best
 LISTED = 100  # trials in the long table; all are in trials.csv
-SCORES = ("mse", "psnr", "ssim", "neg_elbo", "probe", "frechet")
+SCORES = ("mse", "psnr", "ssim", "predicted_mse", "neg_elbo", "iw_nll", "probe", "frechet")
 DO_NOTHING = "do nothing"
 WIENER = "wiener"  # the whole filter; that of a rank is another row
 
@@ -77,7 +77,8 @@ def _trial(trial: pd.Series[Any], name: str, group: str) -> Entry:
         for each in SCORES
         if pd.notna(trial.get(f"{METRIC}val/{each}"))
     }
-    return Entry.plain(name, group, "val", scores)
+    note = class_note(trial.to_dict())
+    return Entry.plain(f"{name}, {note}" if note else name, group, "val", scores)
 
 
 def baselines(results: StudyResults) -> list[Entry]:
@@ -169,6 +170,10 @@ def best_table(results: StudyResults, limit: int = LISTED) -> Table:
         if METRIC + metric in chosen and chosen[METRIC + metric].notna().any():
             data[metric] = chosen[METRIC + metric].tolist()
             columns.append(Column.of(quantity(metric), metric))
+    notes = [class_note(trial) for trial in chosen.to_dict("records")]
+    if any(notes):
+        data["classes"] = [note or None for note in notes]
+        columns.append(Column("classes", "classes"))
     for name in results.varied:
         values = chosen[PARAM + name]
         numeric = pd.api.types.is_numeric_dtype(values) and values.dtype != bool

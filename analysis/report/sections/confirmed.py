@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from analysis.statistics.quantities import quantity
 from analysis.tables import findings as finding_tables
 from analysis.tracker.client import TrackerError, one_line
 from analysis.tracker.results import CONFIRM, StudyResults
-from analysis.tracker.runs import METRIC, PARAM
+from analysis.tracker.runs import METRIC, PARAM, class_note
 from studies.tracker import names
 
 E = TypeVar("E")
@@ -52,10 +52,17 @@ def collect(results: StudyResults) -> Confirmations | None:
     runs["configuration"] = origin.where(~runs["reference"], REFERENCE)
     runs = runs.drop_duplicates(["configuration", "seed"], keep="last")
     keys = [key for key in runs["configuration"].unique() if key != REFERENCE]
-    labels = {key: f"trial {key}" for key in keys}
+    rows = runs.drop_duplicates("configuration").set_index("configuration").to_dict("index")
+    labels = {key: _label(key, rows[key]) for key in keys}
     if results.reference is not None:
-        labels[REFERENCE] = f"trial {results.reference['trial']}"
+        labels[REFERENCE] = _label(results.reference["trial"], results.reference.to_dict())
     return Confirmations(runs, labels, _search_scores(results, keys))
+
+
+def _label(trial: str, row: Mapping[Hashable, Any]) -> str:
+    """The trial, and where its classes are from if it is told any."""
+    note = class_note({str(name): value for name, value in row.items()})
+    return f"trial {trial} ({note})" if note else f"trial {trial}"
 
 
 def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:

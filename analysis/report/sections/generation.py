@@ -42,6 +42,8 @@ def samples(model: TrainedModel) -> Grid:
     picture = montage(to_pixels(model.samples(SAMPLES)), PER_ROW)
     alt = f"{SAMPLES} images that trial {model.trial} decodes from draws of its prior"
     caption = f"{SAMPLES} draws of trial {model.trial}, seed 0, none left out."
+    if model.conditional:
+        caption += " The model is told the class: the classes in turn."
     return Grid("samples", "Samples from the prior", caption, (Row("", (Cell(picture, alt),)),))
 
 
@@ -52,7 +54,8 @@ def interpolation(results: StudyResults, model: TrainedModel, examples: Examples
     for first, second in pairs:
         ends = model.codes(examples.images[[first, second]])
         share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
-        images = model.decode((1 - share) * ends[0] + share * ends[1])
+        nearer = examples.labels[np.where(share[:, 0] < 0.5, first, second)]
+        images = model.decode((1 - share) * ends[0] + share * ends[1], nearer)
         names = class_names(results, examples.labels[[first, second]])
         what = [f"{s:.0%} of the way" for s in share[:, 0]]
         rows.append(row(f"{names[0]} to {names[1]}", images, what, note=f"{first} to {second}"))
@@ -60,6 +63,8 @@ def interpolation(results: StudyResults, model: TrainedModel, examples: Examples
         f"Decoded along the straight line between the codes of two clean {examples.split_name} "
         "images; the numbers are their places in the split."
     )
+    if model.conditional:
+        caption += " The model is told the class of the nearer end."
     return Grid("interpolation", "Interpolation", caption, tuple(rows))
 
 
@@ -80,11 +85,13 @@ def traversals(model: TrainedModel, examples: Examples) -> Grid:
     for dimension in order.tolist():
         path = np.repeat(middle[None], STEPS, axis=0)
         path[:, dimension] += steps * spread[dimension]
-        picture = montage(to_pixels(model.decode(path)), STEPS)
+        picture = montage(to_pixels(model.decode(path, np.zeros(STEPS, np.int64))), STEPS)
         alt = f"latent dimension {dimension} from {-REACH:g} to {REACH:g} standard deviations"
         label = f"dimension {dimension}"
         rows.append(Row(label, (Cell(picture, alt),), f"deviation {spread[dimension]:.2f}"))
     caption = _traversal_caption(len(order), codes)
+    if model.conditional:
+        caption += " The model is told class 0 throughout."
     return Grid("traversals", "Traversals", caption, tuple(rows))
 
 

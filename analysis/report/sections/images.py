@@ -110,7 +110,8 @@ def _lines(
         if role in models.by_role:
             model = models.by_role[role]
             made = model.denoise(examples.noisy[chosen], examples.labels[chosen])
-            found.append((f"{role} ({model.trial})", made))
+            note = f", {model.class_note}" if model.class_note else ""
+            found.append((f"{role} ({model.trial}{note})", made))
     return found
 
 

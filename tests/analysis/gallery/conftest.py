@@ -14,6 +14,7 @@ from studies import vae_vs_ae
 from studies.tracker import names
 from tests.analysis.gallery.tiny import SLICES, Logged, load, log_study
 from vae_trainables.config import TrialConfig
+from vae_trainables.inference import Denoiser
 from vae_trainables.objective import likelihoods
 from vae_trainables.training.trial import build_model
 
@@ -59,7 +60,7 @@ def make_subject() -> Callable[..., Subject]:
         config: TrialConfig, history: Any = None, tags: dict[str, str] | None = None, **fields: Any
     ) -> Subject:
         model = build_model(config).eval()
-        trained = TrainedModel("0007", config, model, likelihoods.build(config))
+        trained = TrainedModel("0007", Denoiser(config, model, likelihoods.build(config)))
         record = Record("0" * 32, "FINISHED", None, None, tags={names.STUDY: "s", **(tags or {})})
         data_dir = SLICES / config.dataset
         test = load(config.dataset).test

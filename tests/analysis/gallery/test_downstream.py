@@ -41,7 +41,7 @@ def test_all_classifiers_are_judged_on_codes_and_on_pixels(
 
 def test_the_table_says_on_how_many_images(measured: tuple[Subject, list[Result]]) -> None:
     table = downstream.table(*measured)
-    assert "300 clean training images" in table.note
+    assert "550 clean training images" in table.note
     assert "60 test images" in table.note
 
 

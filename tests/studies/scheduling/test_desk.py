@@ -229,3 +229,13 @@ def test_checkpoints_of_an_ended_trial_are_removed_and_its_weights_stay(office: 
     (folder / "weights.safetensors").write_bytes(b"")
     office.report(trial, 1, "finished", mse=0.1)
     assert [p.name for p in folder.iterdir()] == ["weights.safetensors"]
+
+
+def test_what_a_repetition_must_know_becomes_tags_once(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    trial = office.begin()
+    how = {"random": "counter", "way": "cohort"}
+    office.desk.report(trial, Record(1, "running", metrics={"val/mse": 0.5}, how=how))
+    office.desk.report(trial, Record(2, "running", metrics={"val/mse": 0.4}))
+    tags = [event["tags"] for event in office.tracker.events() if event["event"] == "tags"]
+    assert tags == [{"vae.random": "counter", "vae.way": "cohort"}]

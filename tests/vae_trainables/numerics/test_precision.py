@@ -1,8 +1,10 @@
-"""bf16: what is computed in fewer bits, what is not, and how far the figures move."""
+"""What is computed in fewer bits, what is not, how far the figures move, and torch's switches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +12,12 @@ from torch import nn
 
 from tests.vae_trainables.cohort.support import comparable, config, run_cohort, small_data, solo
 from vae_trainables.cohort.fusion import fusion_key
-from vae_trainables.config import ModelKind, TrialConfig
+from vae_trainables.config import ModelKind, Precision, TrialConfig
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.models import ModelOutput, linear
+from vae_trainables.numerics import precision
 from vae_trainables.numerics.precision import products
+from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial, build_model
 
 CPU = torch.device("cpu")
@@ -78,6 +82,104 @@ def test_the_test_set_is_seen_by_the_model_as_it_is_published() -> None:
     evaluator, model = Evaluator(small_data(), CPU), build_model(low)
     assert evaluator.test(model, low) == evaluator.test(model, high)
     assert evaluator.validate(model, low) != evaluator.validate(model, high)
+
+
+def switches() -> tuple[Any, ...]:
+    """All of torch's that bear on float32 products; the older names as far as torch tells them."""
+    backends = torch.backends
+    places = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    places += (backends.mkldnn.matmul, backends.mkldnn.conv)
+    return tuple(place.fp32_precision for place in places)
+
+
+def older() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture(params=["torch's", "low", "place by place"])
+def outside(request: pytest.FixtureRequest) -> Iterator[tuple[Any, ...]]:
+    """Torch's switches as somebody may have them: as they come, turned down, or mixed."""
+    before = precision._Switches.now()
+    if request.param == "low":
+        torch.set_float32_matmul_precision("medium")
+    if request.param == "place by place":
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+    yield switches()
+    before.restore()
+    assert precision._Switches.now() == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "fewer"),
+    [("fp32", "cuda", False), ("bf16", "cuda", False), ("tf32", "cuda", True),
+     ("fp32", "cpu", False), ("tf32", "cpu", False)],
+)  # fmt: skip
+def test_a_precision_sets_convolutions_and_products_alike_and_puts_all_back(
+    outside: tuple[Any, ...], asked: Precision, device: str, fewer: bool
+) -> None:
+    with precision.arithmetic(asked, torch.device(device)):
+        assert older() == (fewer, fewer)
+        assert set(switches()[:3]) == {"tf32" if fewer else "ieee"}
+        assert set(switches()[3:]) == {"ieee"}  # a CPU's own are never lowered
+        with precision.arithmetic("fp32", CPU):
+            assert older() == (False, False)
+        assert older() == (fewer, fewer)
+    assert switches() == outside
+    with pytest.raises(RuntimeError), precision.arithmetic(asked, torch.device(device)):
+        raise RuntimeError
+    assert switches() == outside
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switches are set as if this device were a GPU; on a CPU they then do nothing."""
+    monkeypatch.setattr(precision, "effective", lambda asked, device: asked)
+
+
+def watched(trial: Trial) -> list[tuple[bool, bool]]:
+    """Torch's switches at every forward and backward pass of the trial's model."""
+    seen: list[tuple[bool, bool]] = []
+    trial.model.register_forward_hook(lambda *_: seen.append(older()))
+    for parameter in trial.model.parameters():
+        parameter.register_hook(lambda gradient: seen.append(older()))
+    return seen
+
+
+def test_a_trial_is_trained_validated_and_tested_in_the_bits_it_says(as_on_a_gpu: None) -> None:
+    before = switches()
+    for asked in ("fp32", "tf32"):
+        trial = Trial(config("conv_vae", precision=asked, noise_factor=0.3), small_data())
+        seen = watched(trial)
+        trial.run_epoch()
+        assert set(seen) == {(asked == "tf32", asked == "tf32")}
+        seen.clear()
+        trial.evaluator.robustness(trial.model, trial.config)
+        assert set(seen) == {(False, False)}
+        assert switches() == before
+
+
+def test_a_cohorts_step_is_in_the_bits_it_says(as_on_a_gpu: None, tmp_path: Path) -> None:
+    before, seen = switches(), []
+
+    def watch(self: Any, gradients: Any, *rest: Any) -> None:
+        seen.append(older())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vae_trainables.cohort.adam.PerSlotAdam.step", watch)
+        run_cohort({0: config(precision="tf32")}, tmp_path, slots=1, epochs=1)
+    assert set(seen) == {(True, True)}
+    assert switches() == before
+
+
+def test_tf32_on_a_cpu_is_fp32_and_says_so(tmp_path: Path) -> None:
+    records = []
+    for asked in ("fp32", "tf32"):
+        chosen = config("mlp_vae", precision=asked, noise_factor=0.3)
+        session = Session(chosen, small_data(), tmp_path / asked, open_test=False)
+        records.append(session.next_record())
+    assert comparable(records[0].metrics) == comparable(records[1].metrics)
+    assert [record.notes for record in records] == [[], ["tf32 is fp32 on cpu"]]
 
 
 @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
