@@ -76,19 +76,7 @@ class Plan:
                 return optuna.samplers.NSGAIISampler(seed=seed)
 
 
-def widest_latent(plan: Plan) -> int:
-    """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
-    return max(config.latent_dim for config in _suggestions(plan))
-
-
-def fusion_keys(plan: Plan) -> int:
-    """How many kinds of cohorts the study's trials fall into, about."""
-    from vae_trainables.cohort.fusion import fusion_key  # imports torch: seconds
-
-    return len({fusion_key(config) for config in _suggestions(plan)})
-
-
-def _suggestions(plan: Plan) -> list[TrialConfig]:
+def suggestions(plan: Plan) -> list[TrialConfig]:
     """The reference and what the space suggests when it is asked at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [plan.reference, *(plan.configure(study.ask()) for _ in range(DRAWS))]

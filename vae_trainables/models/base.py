@@ -38,6 +38,8 @@ class Autoencoder(nn.Module):
 
     noise_dim: int
     """Columns of `eps` and of `z`."""
+    conditional: bool = False
+    """Whether the model is to be told the classes in evaluation: its figures are of p(x | y)."""
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) to the posterior's mean and log-variance, each (B, noise_dim)."""

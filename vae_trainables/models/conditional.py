@@ -23,6 +23,8 @@ class ConditionalAutoencoder(OneLevelAutoencoder):
     1 / num_classes for each class.
     """
 
+    conditional = True
+
     def __init__(self, config: ModelConfig) -> None:
         encoder = conv_encoder(config, config.channels + 1)
         decoder = conv_decoder(config, config.latent_dim + config.num_classes)
