@@ -150,7 +150,35 @@ class Sigma(Likelihood):
         return torch.sigmoid(logits)
 
     def settled(self, mse: float | Tensor) -> Likelihood:
+        if isinstance(mse, Tensor):
+            return Gaussian(mse.sqrt().clamp(min=SMALLEST_STD))
         return Gaussian(max(math.sqrt(mse), SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class Selected(Likelihood):
+    """One of several, for trials of different likelihoods that are computed together.
+
+    shares: one per part, 1 for the trial's own and 0 for the others, which then add exact zeros.
+    """
+
+    parts: tuple[Likelihood, ...]
+    shares: tuple[Tensor, ...]
+
+    def nll(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self._sum([part.nll(logits, target) for part in self.parts])
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return self._sum([part.mean(logits) for part in self.parts])
+
+    def settled(self, mse: float | Tensor) -> Likelihood:
+        return Selected(tuple(part.settled(mse) for part in self.parts), self.shares)
+
+    def _sum(self, values: list[Tensor]) -> Tensor:
+        total = self.shares[0] * values[0]
+        for share, value in zip(self.shares[1:], values[1:], strict=True):
+            total = total + share * value
+        return total
 
 
 def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
