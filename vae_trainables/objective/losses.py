@@ -88,6 +88,8 @@ class TrialLoss:
         self._weights = {term.name: term.weight(config) for term in present}
         self._settings = {s.name: s.of(config) for term in present for s in term.settings}
         self.logged = self._objective.logged
+        shown = {term.name for term in terms.registered() if term.shown is not None}
+        self._computed = {"loss", *self._weights} | shown
 
     def __call__(
         self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: float | Tensor
@@ -105,6 +107,13 @@ class TrialLoss:
             weights["kl"] = beta
         batch = Batch(output, clean, labels, self._likelihood, self._settings)
         return self._objective(batch, weights)
+
+    def own(self, means: Mapping[str, float]) -> list[float]:
+        """Of what is `logged` those figures of a cohort that are this trial's, by name.
+
+        A term that only neighbours have is computed for all; here it is 0, as alone.
+        """
+        return [means[name] if name in self._computed else 0.0 for name in self.logged]
 
 
 def objective(
