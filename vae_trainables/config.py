@@ -12,7 +12,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 ModelKind = Literal[
     "mlp_ae", "mlp_vae", "conv_ae", "conv_vae", "res_conv_vae", "cond_conv_vae", "hier_conv_vae"
@@ -76,8 +84,60 @@ class ModelConfig(BaseModel):
         return self.kind.startswith("cond_")
 
 
+_DECLARED: dict[str, float] = {}
+"""Settings that loss terms from users' files have added, and the least value of each."""
+
+
+def declare(name: str, *, least: float = -math.inf) -> None:
+    """Let configurations have one more setting: a number `name`, at least `least`.
+
+    Raises ValueError for a name that is no identifier or that a setting of `TrialConfig` has.
+    """
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueError(f"a setting is named like a variable of Python, not {name!r}")
+    if hasattr(TrialConfig, name) or name in TrialConfig.model_fields:
+        raise ValueError(f"TrialConfig has a setting {name!r} already: give yours another name")
+    _DECLARED[name] = least
+
+
+def require_declared(config: TrialConfig) -> None:
+    """ValueError for a setting that nothing reads, which `model_copy` lets pass."""
+    for name in config.model_extra or {}:
+        if name not in _DECLARED:
+            raise ValueError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    own = f"; loss terms have added {', '.join(sorted(_DECLARED))}" if _DECLARED else ""
+    return (
+        f"{name!r} is not permitted: neither a setting of a trial nor the weight of a "
+        f"registered loss term{own}"
+    )
+
+
+def _refuse(wrong: Mapping[str, tuple[Any, str]]) -> None:
+    """Raise for settings by name, each with its value and what is wrong, if there are any."""
+    errors: list[InitErrorDetails] = [
+        {
+            "type": PydanticCustomError("setting", "{text}", {"text": text}),
+            "loc": (name,),
+            "input": value,
+        }
+        for name, (value, text) in wrong.items()
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("TrialConfig", errors)
+
+
 class TrialConfig(ModelConfig):
-    """A trial: one model trained once on one data set with one seed."""
+    """A trial: one model trained once on one data set with one seed.
+
+    Settings that own loss terms have declared may be given like any other; they are attributes
+    where they are given, and numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
 
     dataset: str = "fashion-mnist"
     train_size: int | None = Field(None, ge=1, description="first N training images; None = all")
@@ -129,6 +189,18 @@ class TrialConfig(ModelConfig):
 
     seed: int = Field(0, ge=0, lt=2**31)
     threads: int = Field(1, ge=1, description="CPU threads; other counts give other bits")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _declared(cls, given: Any, handler: Any) -> TrialConfig:
+        if isinstance(given, Mapping):
+            strange = given.keys() - cls.model_fields.keys() - _DECLARED.keys()
+            _refuse({name: (given[name], _unknown(name)) for name in sorted(strange)})
+        config: TrialConfig = handler(given)
+        own = (config.model_extra or {}).items()
+        small = {name: value for name, value in own if not value >= _DECLARED[name]}
+        _refuse({n: (value, f"must be at least {_DECLARED[n]}") for n, value in small.items()})
+        return config
 
     @model_validator(mode="after")
     def _consistent(self) -> TrialConfig:

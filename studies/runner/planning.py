@@ -127,18 +127,6 @@ def _trained(config: TrialConfig) -> dict[str, Any]:
     return config.model_dump(exclude={"seed", "threads", "evaluations", *WATCH})
 
 
-def widest_latent(plan: Plan) -> int:
-    """The largest latent_dim of the study: cohorts pad to it. Wider ones get their own cohort."""
-    return max(config.latent_dim for config in suggestions(plan))
-
-
-def fusion_keys(plan: Plan) -> int:
-    """How many kinds of cohorts the study's trials fall into, about."""
-    from vae_trainables.cohort.fusion import fusion_key  # imports torch: seconds
-
-    return len({fusion_key(config) for config in suggestions(plan)})
-
-
 def suggestions(plan: Plan) -> list[TrialConfig]:
     """The reference and what the space suggests when it is asked at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -133,8 +133,7 @@ class Run:
                 data=data,
                 device=device,
                 slots=settings.slots,
-                latent_dim=planning.widest_latent(self.plan),
-                keys=planning.fusion_keys(self.plan),
+                like=planning.suggestions(self.plan),
                 workers=workers,
                 resources=resources,
             )

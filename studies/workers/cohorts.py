@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,13 @@ class CohortTrainable(tune.Trainable):
         device: str,
         mailbox: Any,
         slots: int | None,
-        latent_dim: int,
-        keys: int,
+        like: list[str],
     ) -> None:
         """Called once: the worker lives as long as the study."""
         keep_freed_memory()
         self.name, self.mailbox = config["worker"], mailbox
-        self.bench = Workbench(
-            unpack(data), device=device, slots=slots, latent_dim=latent_dim, keys=keys
-        )
+        typical = [TrialConfig.model_validate_json(text) for text in like]
+        self.bench = Workbench(unpack(data), device=device, slots=slots, like=typical)
 
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
@@ -227,15 +226,14 @@ def run(
     data: dict[str, Any],
     device: str,
     slots: int | None,
-    latent_dim: int,
-    keys: int,
+    like: Sequence[TrialConfig],
     workers: int,
     resources: dict[str, float],
 ) -> None:
     """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
 
-    slots: None lets each worker measure, with the first trial that it is dealt. keys: fusion keys
-    that share them.
+    slots: None lets each worker measure, with the first trial that it is dealt. like: what
+    the study suggests, see `Workbench`.
 
     Raises StudyStopped.
     """
@@ -248,8 +246,7 @@ def run(
         device=device,
         mailbox=mailbox,
         slots=slots,
-        latent_dim=latent_dim,
-        keys=keys,
+        like=[config.model_dump_json() for config in like],
     )
     tuning.fit(
         tune.with_resources(trainable, resources),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,8 @@ class Workbench:
     """Up to `slots` trials on one device.
 
     slots: None measures them on the device when the first trial arrives; until then there is one.
-    latent_dim: the widest that a trial of the study usually has, so that one cohort takes them all.
-    keys: how many fusion keys the study's space suggests; its cohorts share the slots.
+    like: configurations as the study's space suggests them. Cohorts bear what these have, so that
+    one takes all of a fusion key; where they have several keys, their cohorts share the slots.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Workbench:
         *,
         device: str,
         slots: int | None,
-        latent_dim: int,
-        keys: int = 1,
+        like: Sequence[TrialConfig] = (),
         ways: Ways | None = None,
         save_every_s: float = SAVE_EVERY_S,
         size: Callable[..., int] = auto_slots,
     ) -> None:
-        self.data, self.device, self.ways, self.keys = data, device, ways, keys
+        self.data, self.device, self.ways, self.like = data, device, ways, like
+        self.keys = len({fusion_key(config) for config in like}) or 1
         self.slots, self._size = slots or 1, size if slots is None else None
-        self.latent_dim, self.save_every_s = latent_dim, save_every_s
+        self.save_every_s = save_every_s
         self.seats: dict[str, Seat] = {}
         self._unseated: list[str] = []
         self._cohorts: list[Cohort] = []
@@ -125,25 +125,24 @@ class Workbench:
 
     def _build(self, config: TrialConfig) -> Cohort:
         if not fusion_key(config).fusible:
-            return self._sized(config, config.latent_dim, 1)
-        latent = max(self.latent_dim, config.latent_dim)
+            return self._sized(config, 1)
         if self._size is not None:
             device, ways = self.device, self.ways
-            self.slots = self._size(config, self.data, device=device, latent_dim=latent, ways=ways)
+            self.slots = self._size(config, self.data, device=device, like=self.like, ways=ways)
             self._size = None
         wanted = math.ceil(self.slots / self.keys)
-        cohort = within_memory(lambda slots: self._sized(config, latent, slots), wanted)
+        cohort = within_memory(lambda slots: self._sized(config, slots), wanted)
         if cohort.slots < wanted:
             self.slots = len(self.seats) + cohort.slots
         return cohort
 
-    def _sized(self, config: TrialConfig, latent_dim: int, slots: int) -> Cohort:
+    def _sized(self, config: TrialConfig, slots: int) -> Cohort:
         return Cohort(
             config,
             self.data,
             slots=slots,
             device=self.device,
-            latent_dim=latent_dim,
+            like=self.like,
             ways=self.ways,
             save_every_s=self.save_every_s,
         )

@@ -1,8 +1,9 @@
-"""The stacked parameters and Adam moments of all slots, one row of a flat buffer per slot.
+"""The stacked parameters, Adam moments and buffers of all slots; a row of a flat buffer per slot.
 
-A row holds one trial. A latent narrower than the cohort's lies in the leading corner of its
-tensors and the rest is zero. It stays exactly zero, since nothing feeds it: its noise is zero,
-hence every gradient, and Adam does not move what is zero in weight, gradient and moments.
+A row holds one trial. Layers and a latent narrower than the cohort's lie in the leading corners of
+their tensors and the rest is zero. It stays exactly zero, since nothing feeds it: its noise is
+zero, what a layer of zeros puts out is zero, hence every gradient, and Adam does not move what is
+zero in weight, gradient and moments.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ class Bank:
             segment.name: view.requires_grad_()
             for segment, view in zip(self.segments, self.stacked(self.flat), strict=True)
         }
+        self._initial = {n: b.detach().to(device) for n, b in template.named_buffers()}
+        self.buffers = {
+            name: torch.stack([buffer] * slots) for name, buffer in self._initial.items()
+        }
+        """By name, (slots, *shape): what a model keeps beside its parameters, for each trial."""
+        self.tensors = {**self.parameters, **self.buffers}
 
     def stacked(self, flat: Tensor) -> list[Tensor]:
         """Per parameter a view (slots, *shape) of `flat`, a buffer of the bank's shape."""
@@ -63,6 +70,8 @@ class Bank:
         self.clear(slot)
         parameters = list(model.parameters())
         _copy(self._corners(slot, self.flat, parameters), parameters)
+        for name, buffer in model.named_buffers():
+            self.buffers[name][slot] = buffer
         if not state:  # before its first step
             return
         for name in MOMENTS:
@@ -75,6 +84,8 @@ class Bank:
         """Bring a trial's own model and its optimizer's state to where its row is."""
         parameters = list(model.parameters())
         _copy(parameters, self._corners(slot, self.flat, parameters))
+        for name, buffer in model.named_buffers():
+            buffer.copy_(self.buffers[name][slot])
         moments = {n: self._corners(slot, getattr(self, n), parameters) for n in MOMENTS}
         for i, parameter in enumerate(parameters):
             state[parameter]["step"] = self.steps[slot].clone()
@@ -85,6 +96,8 @@ class Bank:
         """Empty a row. Zero weights compute finite numbers, so an empty slot disturbs nobody."""
         for buffer in (self.flat, self.exp_avg, self.exp_avg_sq, self.steps):
             buffer[slot] = 0
+        for name, initial in self._initial.items():
+            self.buffers[name][slot] = initial
 
     def _corners(self, slot: int, flat: Tensor, own: Iterable[Tensor]) -> list[Tensor]:
         """Of each of a slot's tensors the part that a trial with tensors like `own` has."""

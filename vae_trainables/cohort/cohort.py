@@ -8,6 +8,7 @@ once, so that trials of different age train side by side.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from vae_trainables.cohort.adam import FlatAdam, PerSlotAdam, StackedAdam
 from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.capture import captured
-from vae_trainables.cohort.fusion import fusion_key
+from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.member import Member, Trained
 from vae_trainables.cohort.models import build as build_forward
 from vae_trainables.cohort.objective import StackedObjective
@@ -72,21 +73,21 @@ class Cohort:
         *,
         slots: int,
         device: torch.device | str = "cpu",
-        latent_dim: int | None = None,
+        like: Sequence[TrialConfig] = (),
         ways: Ways | None = None,
         save_every_s: float = 0.0,
     ) -> None:
-        """config: any configuration of the key. latent_dim: the widest to be admitted, by default
-        that of `config`. save_every_s: as of `Session`.
+        """config: any configuration of the key. like: others that may come; slots will bear what
+        those of the same key have, by default what `config` has. save_every_s: as of `Session`.
 
-        Raises CohortError for a number of slots or a latent_dim that the key does not allow.
+        Raises CohortError for a number of slots that the key does not allow.
         """
         self.key, self.config, self.data = fusion_key(config), config, data
         self.slots = slots
-        self.latent_dim = config.latent_dim if latent_dim is None else latent_dim
+        self.extent = extent(config, like)
         self.save_every_s = save_every_s
         self.device = torch.device(device)
-        self.ways = (ways or Ways()).settled(self.device, config, self.key.terms)
+        self.ways = (ways or Ways()).settled(self.device, config, self.extent.terms)
         self._check_size()
         torch.set_num_threads(config.threads)
         torch.backends.cudnn.deterministic = True  # else neighbours could change the last bits
@@ -101,8 +102,8 @@ class Cohort:
         """Make the parts. A step is captured now, while all slots are empty: warming it up trains
         rows that `admit` will overwrite.
         """
-        config, slots, device, terms = self.config, self.slots, self.device, self.key.terms
-        template = build_model(config.model_copy(update={"latent_dim": self.latent_dim}))
+        config, slots, device = self.config, self.slots, self.device
+        template = build_model(self.extent.template(config))
         width = template.noise_dim
         images, labels = self._resident.train.images, self._resident.train.labels
         batch_size = min(config.batch_size, len(images))
@@ -111,33 +112,37 @@ class Cohort:
             template.to(device), self.ways.convolution, config.precision, fused=self.key.fusible
         )
         vectors = SlotVectors(
-            slots, latent_dim=width, steps=len(images) // batch_size, device=device
+            slots,
+            latent_dim=width,
+            steps=len(images) // batch_size,
+            device=device,
+            names=self.extent.loss,
         )
         self.bank, self._vectors = bank, vectors
         self._lock_step = LockStep(
             bank=bank,
             forward=forward,
-            objective=StackedObjective(config, terms, vectors),
+            objective=StackedObjective(vectors),
             randomness=self._randomness(vectors),
             adam=self._adam(bank),
             vectors=vectors,
             images=images,
             labels=labels,
             batch_size=batch_size,
+            variational=config.variational,
+            precision=config.precision,
         )
         self._step = self._lock_step.step
         if self.ways.capture:
             self._step = captured(self._lock_step.step, device)
-        self._validation = None
-        if self.key.fusible and config.likelihood != "sigma":  # whose nats depend on the batch
-            self._validation = StackedValidation(
-                bank, forward, self._evaluator, config, latent_dim=width
-            )
+        self._validation = StackedValidation(
+            bank, forward, template, vectors, self._evaluator, config
+        )
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
         if self.ways.backend == "counter":
             compiled = bool(self.ways.compiled)
-            return CounterRandomness(self.config, self.key.terms, vectors, compiled=compiled)
+            return CounterRandomness(self.config, self.extent.terms, vectors, compiled=compiled)
         return KeyedRandomness(vectors.latent_mask)
 
     def _adam(self, bank: Bank) -> StackedAdam:
@@ -151,12 +156,8 @@ class Cohort:
             raise CohortError(f"a cohort needs at least 1 slot, not {self.slots}")
         if self.slots > 1 and not self.key.fusible:
             raise CohortError(
-                f"{self.config.kind} models cannot be fused: give 1 slot, not {self.slots}"
-            )
-        if self.latent_dim != self.config.latent_dim and not self.key.fusible:
-            raise CohortError(
-                f"{self.config.kind} models cannot be padded to latent_dim {self.latent_dim}: "
-                f"give {self.config.latent_dim}"
+                f"{self.config.kind} models cannot be fused: {self.key.obstacle}; "
+                f"give 1 slot, not {self.slots}"
             )
 
     @property
@@ -165,14 +166,11 @@ class Cohort:
         return [slot for slot in range(self.slots) if slot not in self._seats]
 
     def accepts(self, config: TrialConfig) -> bool:
-        """Whether `config` may be admitted: its key is the cohort's and its latent not wider."""
+        """Whether `config` may be admitted: the key is the cohort's, and nothing of it wider."""
         return not self._obstacles(config)
 
     def _obstacles(self, config: TrialConfig) -> list[str]:
-        reasons = fusion_key(config).differences(self.key)
-        if config.latent_dim > self.latent_dim:
-            reasons.append(f"latent_dim: {config.latent_dim}, not at most {self.latent_dim}")
-        return reasons
+        return fusion_key(config).differences(self.key) or self.extent.lacks(extent(config))
 
     def member(self, slot: int) -> Member:
         """The trial in `slot`, as the last epoch left it; CohortError if there is none."""
@@ -238,14 +236,16 @@ class Cohort:
         self._lock_step.begin_epoch(members)
         for _ in range(self._lock_step.steps):
             self._step()
-        means = self._lock_step.means()
+        means = [
+            dict(zip(self._lock_step.logged, row, strict=True)) for row in self._lock_step.means()
+        ]
         trained = time.perf_counter()
         for slot, member in members.items():
             self.bank.store(slot, member.model, member.optimizer.state)
-        validation = self._validation(members) if self._validation is not None else {}
+        validation = self._validation(members)
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
-            member.trained = Trained(means[slot], validation.get(slot), train_s, eval_s)
+            member.trained = Trained(means[slot], validation[slot], train_s, eval_s)
         told = [(slot, self._seats[slot], self._tell(slot)) for slot in members]
         return [(slot, record) for slot, seat, record in told if seat.assignment.news(record)]
 
@@ -279,8 +279,7 @@ class Cohort:
                 self._step()
             self._lock_step.means()  # waits for the device
             seconds = time.perf_counter() - started
-        if self._validation is not None:
-            self._validation({})
+        self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
 
     def disband(self) -> None:

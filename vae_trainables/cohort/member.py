@@ -18,10 +18,10 @@ from vae_trainables.training.trial import Trial
 class Trained:
     """What an epoch in lock-step leaves for one member."""
 
-    means: list[float]
-    """Of each of `train.TERMS`."""
-    validation: dict[str, float] | None
-    """`val/...` but the extras; None if the member is to be validated alone."""
+    means: dict[str, float]
+    """By name, of the loss and of all terms that the cohort computes."""
+    validation: dict[str, float]
+    """`val/...` but the extras."""
     train_s: float
     """Wall time of the epoch, shared with the other members."""
     eval_s: float
@@ -49,14 +49,12 @@ class Member(Trial):
         trained, self.trained = self.trained, None
         if trained is None:
             raise RuntimeError("a member's epochs come from its cohort: call Cohort.run_epoch")
-        means = self._finite(trained.means)
+        means = self._finite(self.loss.own(trained.means))
         started = time.perf_counter()
         validation = self._validation(trained)
         eval_s = trained.eval_s + time.perf_counter() - started
         return self._end_epoch(means, validation, (trained.train_s, eval_s))
 
     def _validation(self, trained: Trained) -> dict[str, float]:
-        if trained.validation is None:
-            return self.evaluator.validate(self.model, self.config)
         extras = self.evaluator.extras(self.model, self.config)
         return trained.validation | {f"val/{name}": value for name, value in extras.items()}

@@ -1,19 +1,23 @@
 """Forward passes of K models at once, read off the layers of one template model.
 
-`StackedModel` fuses the slots' layers; it knows the one-level kinds, whose parts are sequences of
-linear, convolutional and elementwise layers. `SlotwiseModel` calls any model slot after slot.
+`StackedModel` fuses the slots' layers; it knows the plain one-level kinds, whose parts are
+sequences of linear, convolutional and elementwise layers. `MappedModel` runs any other model over
+its stacked parameters and buffers by `torch.func.vmap`, where that can (`obstacle`); a model that
+it cannot run trains alone, by `SingleModel`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
+from vae_trainables import models
 from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
-from vae_trainables.config import Precision
+from vae_trainables.config import ModelConfig, Precision
 from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.gaussians import kl_divergence, reparameterize
@@ -21,7 +25,7 @@ from vae_trainables.models.linear import Linear
 from vae_trainables.numerics.precision import products, widened
 
 Parameters = dict[str, Tensor]
-"""By name in the template, each (K, *its shape)."""
+"""Parameters and buffers by name in the template, each (K, *its shape)."""
 
 Forward = Callable[[Parameters, Tensor, Tensor | None, Tensor | None], ModelOutput]
 """(parameters, x (K, B, C, H, W), eps (K, B, D) or None, labels (K, B) or None) -> (K, B, ...)."""
@@ -72,8 +76,8 @@ class StackedModel:
         raise TypeError(f"no stacked form of the layer {name}: {layer}")
 
 
-class SlotwiseModel:
-    """Any autoencoder, one slot after the other: nothing is fused but the rest of the step."""
+class MappedModel:
+    """Any autoencoder that `torch.func.vmap` can run; buffers change in place, in each slot."""
 
     def __init__(self, template: Autoencoder) -> None:
         self.template = template
@@ -81,16 +85,28 @@ class SlotwiseModel:
     def __call__(
         self, parameters: Parameters, x: Tensor, eps: Tensor | None, labels: Tensor | None
     ) -> ModelOutput:
-        rows = {name: stacked.unbind(0) for name, stacked in parameters.items()}
-        outputs = [
-            functional_call(
-                self.template,
-                {name: row[slot] for name, row in rows.items()},
-                (x[slot], *(None if t is None else t[slot] for t in (eps, labels))),
-            )
-            for slot in range(len(x))
-        ]
-        return ModelOutput(*map(torch.stack, zip(*outputs, strict=True)))
+        mapped = (0, 0, *(None if part is None else 0 for part in (eps, labels)))
+        run: Callable[..., tuple[Tensor, ...]] = vmap(self._slot, in_dims=mapped)
+        return ModelOutput(*run(parameters, x, eps, labels))
+
+    def _slot(self, parameters: Parameters, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(functional_call(self.template, parameters, inputs))
+
+
+class SingleModel:
+    """Any autoencoder, in the one slot of its cohort."""
+
+    def __init__(self, template: Autoencoder) -> None:
+        self.template = template
+
+    def __call__(
+        self, parameters: Parameters, x: Tensor, eps: Tensor | None, labels: Tensor | None
+    ) -> ModelOutput:
+        (slot,) = x
+        own = {name: stacked[0] for name, stacked in parameters.items()}
+        inputs = slot, *(None if part is None else part[0] for part in (eps, labels))
+        output = functional_call(self.template, own, inputs)
+        return ModelOutput(*(part.unsqueeze(0) for part in output))
 
 
 class InPrecision:
@@ -110,8 +126,49 @@ class InPrecision:
 def build(
     template: Autoencoder, convolution: Convolution, precision: Precision, *, fused: bool
 ) -> Forward:
-    """The forward pass of models like `template`, whose weights are where the slots' are."""
-    forward: Forward = SlotwiseModel(template)
-    if fused and isinstance(template, OneLevelAutoencoder):
+    """The forward pass of models like `template`, whose weights are where the slots' are.
+
+    fused: for more slots than one; only for a template that has no `obstacle`.
+    """
+    forward: Forward = MappedModel(template) if fused else SingleModel(template)
+    if type(template) is OneLevelAutoencoder and stackable(template):
         forward = StackedModel(template, convolution)
     return InPrecision(forward, precision, next(template.parameters()).device)
+
+
+STACKED = nn.ReLU, nn.Flatten, nn.Unflatten, nn.Linear, nn.Conv2d, nn.ConvTranspose2d
+
+
+def stackable(template: OneLevelAutoencoder) -> bool:
+    """Whether `StackedModel` knows all of its layers."""
+    parts = template.encoder, template.decoder
+    plain = all(isinstance(part, nn.Sequential) for part in parts)
+    return plain and all(isinstance(layer, STACKED) for part in parts for layer in part.children())
+
+
+def obstacle(config: ModelConfig) -> str:
+    """Why models like this cannot train in one cohort, in a line; empty if they can.
+
+    Tried on a tiny batch, once per process and shape of model.
+    """
+    shape = ModelConfig.model_validate(config.model_dump(include=set(ModelConfig.model_fields)))
+    return _obstacle(shape, models.BUILDERS[config.kind])
+
+
+@cache
+def _obstacle(config: ModelConfig, builder: Callable[[ModelConfig], Autoencoder]) -> str:
+    try:
+        with torch.random.fork_rng(devices=[]):
+            template = builder(config)
+        tensors = {**dict(template.named_parameters()), **dict(template.named_buffers())}
+        stacked = {name: torch.stack([tensor.detach()] * 2) for name, tensor in tensors.items()}
+        weights = [stacked[name].requires_grad_() for name, _ in template.named_parameters()]
+        x = torch.rand(2, 2, config.channels, config.image_size, config.image_size)
+        eps, labels = torch.zeros(2, 2, template.noise_dim), torch.zeros(2, 2, dtype=torch.int64)
+        output = MappedModel(template)(stacked, x, eps, labels)
+        sums = output.logits.sum() + output.kl.sum()
+        torch.autograd.grad(sums, weights, allow_unused=True)
+    except Exception as error:  # whatever torch.func or a foreign model raises
+        line = (str(error).splitlines() or [""])[0][:200]
+        return f"torch.func cannot stack it ({type(error).__name__}: {line})"
+    return ""

@@ -1,87 +1,65 @@
-"""`losses.objective` for K slots at once: every term per slot, every weight a number per slot.
+"""The trials' own objective for K slots at once: `torch.func.vmap`, every number one per slot.
 
-Sums run over a slot's own images and dimensions only, so that no slot feels another: not its
-gradient, nor its infinity.
+A term that any slot may have is computed for all, with weight 0 where a slot has no such term: it
+then adds exact zeros. No slot feels another, not its gradient, nor its infinity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 from torch.func import vmap
 
-from vae_trainables import metrics
 from vae_trainables.cohort.vectors import SlotVectors
-from vae_trainables.config import TrialConfig
 from vae_trainables.models import ModelOutput
-from vae_trainables.objective import likelihoods, losses
+from vae_trainables.objective import likelihoods
 from vae_trainables.objective.likelihoods import Likelihood
-from vae_trainables.objective.losses import LossTerms
+from vae_trainables.objective.losses import LossTerms, Objective
+from vae_trainables.objective.terms import Batch, Number
 
-PerImage = Callable[[Tensor, Tensor], Tensor]
+Numbers = dict[str, Tensor]
+"""By name, each (K,), or without dimensions inside of `vmap`."""
 
 
 class StackedObjective:
-    """The loss of the configurations that share one fusion key."""
+    """The loss of slots whose settings and terms are in `vectors`."""
 
-    def __init__(self, config: TrialConfig, terms: frozenset[str], vectors: SlotVectors) -> None:
-        """config: for the settings that all slots share; terms: `fusion.step_terms`."""
-        self.config, self.terms, self.vectors = config, terms, vectors
-        self.likelihood: Likelihood = likelihoods.build(config)
+    def __init__(self, vectors: SlotVectors) -> None:
+        self.vectors = vectors
+        self._objective = Objective(vectors.names)
+        self.logged = self._objective.logged
 
     def __call__(
         self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: Tensor
     ) -> LossTerms:
         """Terms (K,) of stacked output (K, B, ...), clean (K, B, C, H, W), labels (K, B)."""
-        nll = self._nll(output.logits, clean).mean(1)
-        loss = self._reconstruction(nll, output.logits, clean)
-        if self.config.variational:
-            loss = loss + beta * self._kl_penalty(output.kl)
-        contrast = torch.zeros_like(nll)
-        if "supcon" in self.terms:
-            per_slot: Callable[..., Tensor] = vmap(losses.supcon)
-            contrast = per_slot(output.z_mean, labels, self.vectors["supcon_temperature"])
-            loss = loss + self.vectors["supcon_gamma"] * contrast
-        recon, kl = nll.detach(), output.kl.detach().sum(2).mean(1)
-        return LossTerms(loss, recon, kl, contrast.detach(), recon + kl)
+        vectors = self.vectors
+        weights = vectors.part("weight") | ({"kl": beta} if "kl" in vectors.names else {})
+        numbers = weights, vectors.part("setting"), vectors.part("likelihood")
+        terms: LossTerms = vmap(self._slot)(output, clean, labels, *numbers, vectors.latent_mask)
+        return terms
 
-    def _nll(self, logits: Tensor, clean: Tensor) -> Tensor:
-        """(K, B) nats. Most likelihoods treat images one by one; sigma's variance is a batch's."""
-        if self.config.likelihood == "sigma":
-            return vmap(self.likelihood.nll)(logits, clean)
-        return _per_image(self.likelihood.nll, logits, clean)
-
-    def _reconstruction(self, nll: Tensor, logits: Tensor, clean: Tensor) -> Tensor:
-        """As `losses.objective`'s; (K,)."""
-        if self.config.recon_term == "nll" and not self.terms & {"ssim", "edge"}:
-            return nll
-        image = self.likelihood.mean(logits)
-        term = nll
-        if self.config.recon_term != "nll":
-            error = {"mse": losses.squared_error, "l1": losses.absolute_error}
-            term = _per_image(error[self.config.recon_term], image, clean).mean(1)
-        if "ssim" in self.terms:
-            similarity = _per_image(metrics.ssim, image, clean).mean(1)
-            term = term + self.vectors["ssim_weight"] * (1.0 - similarity)
-        if "edge" in self.terms:
-            error_at_edges = _per_image(losses.edge_error, image, clean).mean(1)
-            term = term + self.vectors["edge_weight"] * error_at_edges
-        return term
-
-    def _kl_penalty(self, kl: Tensor) -> Tensor:
-        """As `losses.kl_penalty`, of kl (K, B, D); padding has no KL and gets no free bits."""
-        per_dimension = kl.mean(1)
-        if "free_bits" in self.terms:
-            free = self.vectors["free_bits"].unsqueeze(1)
-            per_dimension = per_dimension.clamp(min=free) * self.vectors.latent_mask
-        total = per_dimension.sum(1)
-        if "kl_target" in self.terms:
-            return (total - self.vectors["kl_target"]).abs()
-        return total
+    def _slot(
+        self,
+        output: ModelOutput,
+        clean: Tensor,
+        labels: Tensor,
+        weights: Numbers,
+        settings: Numbers,
+        likelihood: Numbers,
+        latent_mask: Tensor,
+    ) -> LossTerms:
+        numbers: dict[str, Number] = {**self.vectors.neutral, **settings}
+        chosen = slot_likelihood(likelihood)
+        return self._objective(
+            Batch(output, clean, labels, chosen, numbers, latent_mask), {**weights}
+        )
 
 
-def _per_image(function: PerImage, left: Tensor, right: Tensor) -> Tensor:
-    """`function` of two (B, ...) -> (B,), applied to two (K, B, ...) -> (K, B)."""
-    return function(left.flatten(0, 1), right.flatten(0, 1)).view(left.shape[:2])
+def slot_likelihood(numbers: Numbers) -> Likelihood:
+    """A slot's likelihood from its numbers: the only one there is, or one of several."""
+    std = numbers.get("gaussian_std")
+    kinds = [name for name in numbers if name != "gaussian_std"]
+    parts = [likelihoods.of_kind(kind, 1.0 if std is None else std) for kind in kinds]
+    if len(parts) == 1:
+        return parts[0]
+    return likelihoods.Selected(tuple(parts), tuple(numbers[kind] for kind in kinds))

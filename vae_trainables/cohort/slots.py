@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,17 +38,17 @@ def auto_slots(
     data: TrialData,
     *,
     device: torch.device | str,
-    latent_dim: int | None = None,
+    like: Sequence[TrialConfig] = (),
     ways: Ways | None = None,
 ) -> int:
-    """Slots for trials like `config`. 1 on a CPU, where fusing was measured to lose."""
+    """Slots for trials like `config`, and `like` it. 1 on a CPU, where fusing was seen to lose."""
     device = torch.device(device)
     if device.type == "cpu" or not fusion_key(config).fusible:
         return 1
 
     def measure(slots: int) -> Measurement:
         free_memory()
-        cohort = Cohort(config, data, slots=slots, device=device, latent_dim=latent_dim, ways=ways)
+        cohort = Cohort(config, data, slots=slots, device=device, like=like, ways=ways)
         rate = cohort.rehearse(REHEARSED_STEPS)
         free, total = torch.cuda.mem_get_info(device)
         return Measurement(rate, 1 - free / total)

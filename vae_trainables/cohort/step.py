@@ -17,9 +17,10 @@ from vae_trainables.cohort.models import Forward
 from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.randomness import Randomness
 from vae_trainables.cohort.vectors import SlotVectors
+from vae_trainables.config import Precision
 from vae_trainables.evaluation.evaluator import as_float
 from vae_trainables.numerics.precision import arithmetic
-from vae_trainables.training.trial import TERMS, Trial
+from vae_trainables.training.trial import Trial
 
 
 class LockStep:
@@ -37,17 +38,21 @@ class LockStep:
         images: Tensor,
         labels: Tensor,
         batch_size: int,
+        variational: bool,
+        precision: Precision,
     ) -> None:
+        self.variational, self.precision = variational, precision
         self.forward, self.objective, self.adam = forward, objective, adam
         self.randomness, self.vectors = randomness, vectors
         self.images, self.labels = images, labels
-        self._parameters, self._weights = bank.parameters, list(bank.parameters.values())
+        self._tensors, self._weights = bank.tensors, list(bank.parameters.values())
         self.batch_size = batch_size
         slots, steps = bank.slots, len(images) // batch_size
         self.steps = steps
+        self.logged = objective.logged
         self._order = torch.zeros(steps, slots, batch_size, dtype=torch.int64, device=images.device)
         self._position = torch.zeros(1, dtype=torch.int64, device=images.device)
-        self._totals = torch.zeros(slots, len(TERMS), device=images.device)
+        self._totals = torch.zeros(slots, len(objective.logged), device=images.device)
 
     def begin_epoch(self, trials: Mapping[int, Trial]) -> None:
         """Lay out shuffles, schedules and random streams of the slots' next epochs."""
@@ -61,28 +66,26 @@ class LockStep:
 
     def step(self) -> None:
         """Train every slot on its next batch, in the configuration's precision."""
-        with arithmetic(self.objective.config.precision, self.images.device):
+        with arithmetic(self.precision, self.images.device):
             self._step()
 
     def _step(self) -> None:
         batch = self._order.index_select(0, self._position)[0]
         clean, labels = as_float(_gather(self.images, batch)), _gather(self.labels, batch)
-        variational = self.objective.config.variational
-        eps = self.randomness.latent(batch.shape[1]) if variational else None
-        output = self.forward(self._parameters, self.randomness.noisy(clean), eps, labels)
+        eps = self.randomness.latent(batch.shape[1]) if self.variational else None
+        output = self.forward(self._tensors, self.randomness.noisy(clean), eps, labels)
         beta = self.vectors.beta.index_select(0, self._position)[0]
         terms = self.objective(output, clean, labels, beta)
         # Summed over slots, never averaged: each slot's gradient is that of its own loss.
         gradients = torch.autograd.grad(terms.loss.sum(), self._weights)
         lr = self.vectors.lr.index_select(0, self._position)[0]
         self.adam.step(list(gradients), lr, self.vectors["weight_decay"])
-        told = (terms.loss.detach(), terms.recon, terms.kl, terms.supcon)
-        self._totals.add_(torch.stack(told, dim=1))
+        self._totals.add_(terms.shown())
         self._position.add_(1).remainder_(self.steps)  # a rehearsal may go on for ever
         self.randomness.advance()
 
     def means(self) -> list[list[float]]:
-        """Per slot the epoch's mean of each of `TERMS`; here the host waits for the device."""
+        """Per slot the epoch's mean of what `logged` names; here the host waits for the device."""
         means: list[list[float]] = (self._totals / self.steps).tolist()
         return means
 

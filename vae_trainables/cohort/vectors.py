@@ -5,29 +5,54 @@ They change at epoch boundaries only, and in place: a captured graph keeps readi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import LikelihoodKind, TrialConfig
+from vae_trainables.objective import terms
+from vae_trainables.objective.terms import Of
 from vae_trainables.training.trial import Trial
 
-_VALUES: dict[str, Callable[[TrialConfig], float]] = {
+_NOISE: dict[str, Of] = {
     "noise_factor": lambda config: config.noise_factor,
     "noise_span": lambda config: (
         0.0 if config.noise_factor_max is None else config.noise_factor_max - config.noise_factor
     ),
-    "ssim_weight": lambda config: config.ssim_weight,
-    "edge_weight": lambda config: config.edge_weight,
-    "free_bits": lambda config: config.free_bits,
-    "kl_target": lambda config: config.kl_target or 0.0,
-    "supcon_gamma": lambda config: config.supcon_gamma,
-    "supcon_temperature": lambda config: config.supcon_temperature,
-    "weight_decay": lambda config: config.weight_decay,
 }
-_IN_AN_EMPTY_SLOT = {"supcon_temperature": 1.0}  # divides; all others are 0
 _MOVING_BETAS = ("cosine", "sigmoid", "cyclical")  # within an epoch
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A setting as a vector: where it comes from, and what it is in an empty slot."""
+
+    of: Of
+    empty: float = 0.0
+
+
+def _numbers(names: Collection[str]) -> dict[str, _Number]:
+    """The vectors that a step with these `fusion.loss_names` reads."""
+    numbers = {name: _Number(of) for name, of in _NOISE.items()}
+    for term in terms.chosen(names):
+        numbers[f"weight/{term.name}"] = _Number(term.weight)
+        for setting in term.settings:
+            if setting.name in names:
+                numbers[f"setting/{setting.name}"] = _Number(setting.of, setting.neutral)
+    for kind in get_args(LikelihoodKind):
+        if f"likelihood/{kind}" in names:
+            numbers[f"likelihood/{kind}"] = _Number(partial(_has_likelihood, kind))
+    if "likelihood/gaussian" in names:
+        numbers["likelihood/gaussian_std"] = _Number(lambda config: config.gaussian_std, 1.0)
+    return numbers
+
+
+def _has_likelihood(kind: str, config: TrialConfig) -> float:
+    return float(config.likelihood == kind)
 
 
 class SlotVectors:
@@ -37,13 +62,25 @@ class SlotVectors:
     optimizers take them as Python numbers.
     """
 
-    def __init__(self, slots: int, *, latent_dim: int, steps: int, device: torch.device) -> None:
-        self.steps = steps
+    def __init__(
+        self,
+        slots: int,
+        *,
+        latent_dim: int,
+        steps: int,
+        device: torch.device,
+        names: Collection[str] = (),
+    ) -> None:
+        """names: the parts of the loss that a slot may have, see `fusion.loss_names`."""
+        self.steps, self.names = steps, frozenset(names)
+        self._numbers = _numbers(self.names)
         self._vectors = {
-            name: torch.full((slots,), _IN_AN_EMPTY_SLOT.get(name, 0.0), device=device)
-            for name in _VALUES
+            name: torch.full((slots,), number.empty, device=device)
+            for name, number in self._numbers.items()
         }
-        self._vectors["weight_decay"] = self._vectors["weight_decay"].double()
+        self._vectors["weight_decay"] = torch.zeros(slots, dtype=torch.float64, device=device)
+        self.neutral = {s.name: s.neutral for t in terms.chosen(self.names) for s in t.settings}
+        """Settings of the loss that no slot sets, beside those that are vectors."""
         self.latent_mask = torch.zeros(slots, latent_dim, device=device)
         """(K, D): 1 for the latent dimensions that a slot's model has."""
         self.beta = torch.zeros(steps, slots, device=device)
@@ -55,17 +92,27 @@ class SlotVectors:
         """(K,) of a setting; `noise_span` is noise_factor_max - noise_factor, 0 without a range."""
         return self._vectors[name]
 
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The vectors called `prefix/NAME`, by NAME."""
+        return {
+            name.removeprefix(f"{prefix}/"): vector
+            for name, vector in self._vectors.items()
+            if name.startswith(f"{prefix}/")
+        }
+
     def fill(self, slot: int, config: TrialConfig, latent_dim: int) -> None:
         """Take over the settings of a slot's configuration."""
-        for name, value in _VALUES.items():
-            self._vectors[name][slot] = value(config)
+        for name, number in self._numbers.items():
+            self._vectors[name][slot] = number.of(config)
+        self._vectors["weight_decay"][slot] = config.weight_decay
         self.latent_mask[slot] = 0
         self.latent_mask[slot, :latent_dim] = 1
 
     def clear(self, slot: int) -> None:
         """Numbers with which an empty slot computes nothing that is not finite."""
-        for name in _VALUES:
-            self._vectors[name][slot] = _IN_AN_EMPTY_SLOT.get(name, 0.0)
+        for name, number in self._numbers.items():
+            self._vectors[name][slot] = number.empty
+        self._vectors["weight_decay"][slot] = 0
         self.latent_mask[slot] = 0
 
     def begin_epoch(self, trials: Mapping[int, Trial]) -> None:

@@ -100,7 +100,7 @@ class Evaluator:
             for factor in ROBUSTNESS_FACTORS:
                 noisy = evaluation_noise(clean, kind, factor)
                 with arithmetic("fp32", self.device):
-                    labels = self._condition(model, config, "test", noisy)
+                    labels = self.condition(model, config, "test", noisy)
                     denoised = denoise(model, likelihoods.build(config), noisy, labels)
                 rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
         return rows
@@ -115,7 +115,7 @@ class Evaluator:
         clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
         eps = self.latents(len(clean), model.noise_dim) if config.variational else None
         precision = config.precision if split == "val" else "fp32"
-        labels = self._condition(model, config, split)
+        labels = self.condition(model, config, split)
         with products(precision, self.device):
             likelihood = _settled(
                 likelihoods.build(config), config, model, clean, noisy, eps, labels
@@ -142,7 +142,7 @@ class Evaluator:
         if not config.variational:
             return {}
         clean, noisy = self.images("test", config.eval_noise_kind, config.eval_noise_factor)
-        labels = self._condition(model, config, "test")
+        labels = self.condition(model, config, "test")
         eps = self.latents(len(clean), model.noise_dim)
         likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
         found = bounds.importance_weighted_nll(
@@ -180,7 +180,7 @@ class Evaluator:
             self._latents[key] = eps.to(self.device)
         return self._latents[key]
 
-    def _condition(
+    def condition(
         self, model: Autoencoder, config: TrialConfig, split: str, noisy: Tensor | None = None
     ) -> Tensor | None:
         """The classes `(N,)` that a conditional model is told of a split's (or of `noisy`) images.

@@ -1,7 +1,7 @@
 """Likelihoods of the decoder: each turns logits into an image and into nats.
 
 A likelihood is a small frozen object without parameters: `nll` is the loss, `mean` the image.
-A new one is one class here and one line in `build`.
+A new one is one class here and one line in `_KINDS`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ class _CrossEntropy(torch.autograd.Function):
     -log sigmoid(|x|) is log1p(exp(-|x|)) to within a rounding of 1, which is 6e-8 nats per pixel.
     """
 
-    generate_vmap_rule = True  # cohorts take the loss of each slot
-
     @staticmethod
     def forward(logits: Tensor, target: Tensor) -> Tensor:
         tail = logits.abs().sigmoid_().log_()
@@ -46,6 +44,16 @@ class _CrossEntropy(torch.autograd.Function):
         logits, target = ctx.saved_tensors
         of_target = -logits * gradients[0] if ctx.needs_input_grad[1] else None
         return torch.sigmoid(logits).sub_(target).mul_(gradients[0]), of_target
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        """Of a cohort's slots: pixel by pixel, all slots' at once."""
+        whole = [
+            part.movedim(dim, 0) if dim is not None else part.expand(info.batch_size, *part.shape)
+            for part, dim in zip(inputs, in_dims, strict=True)
+        ]
+        result: Tensor = _CrossEntropy.apply(*whole)
+        return result, 0
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -65,7 +73,7 @@ class Likelihood(ABC):
     def mean(self, logits: Tensor) -> Tensor:
         """E[x | logits], an image in [0, 1], (B, C, H, W)."""
 
-    def settled(self, mse: float) -> Likelihood:
+    def settled(self, mse: float | Tensor) -> Likelihood:
         """This likelihood with all that a batch decides decided; `mse`: of a whole split.
 
         Evaluation goes through it, so that no figure depends on the batch size.
@@ -108,12 +116,14 @@ class ContinuousBernoulli(Likelihood):
 class Gaussian(Likelihood):
     """Normal pixels around sigmoid(logits) with one fixed std; a density, so it may be negative."""
 
-    std: float
+    std: float | Tensor
+    """A tensor without dimensions where trials are computed together."""
 
     def nll(self, logits: Tensor, target: Tensor) -> Tensor:
         squares = _squared_error(self.mean(logits), target)
         pixels = target[0].numel()
-        constant = pixels * (math.log(self.std) + 0.5 * _LOG_2PI)
+        log_std = self.std.log() if isinstance(self.std, Tensor) else math.log(self.std)
+        constant = pixels * (log_std + 0.5 * _LOG_2PI)
         return squares * (0.5 / self.std**2) + constant
 
     def mean(self, logits: Tensor) -> Tensor:
@@ -139,8 +149,36 @@ class Sigma(Likelihood):
     def mean(self, logits: Tensor) -> Tensor:
         return torch.sigmoid(logits)
 
-    def settled(self, mse: float) -> Likelihood:
+    def settled(self, mse: float | Tensor) -> Likelihood:
+        if isinstance(mse, Tensor):
+            return Gaussian(mse.sqrt().clamp(min=SMALLEST_STD))
         return Gaussian(max(math.sqrt(mse), SMALLEST_STD))
+
+
+@dataclass(frozen=True)
+class Selected(Likelihood):
+    """One of several, for trials of different likelihoods that are computed together.
+
+    shares: one per part, 1 for the trial's own and 0 for the others, which then add exact zeros.
+    """
+
+    parts: tuple[Likelihood, ...]
+    shares: tuple[Tensor, ...]
+
+    def nll(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self._sum([part.nll(logits, target) for part in self.parts])
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return self._sum([part.mean(logits) for part in self.parts])
+
+    def settled(self, mse: float | Tensor) -> Likelihood:
+        return Selected(tuple(part.settled(mse) for part in self.parts), self.shares)
+
+    def _sum(self, values: list[Tensor]) -> Tensor:
+        total = self.shares[0] * values[0]
+        for share, value in zip(self.shares[1:], values[1:], strict=True):
+            total = total + share * value
+        return total
 
 
 def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
@@ -175,14 +213,19 @@ def _squared_error(mean: Tensor, target: Tensor) -> Tensor:
     return (mean - target).square().flatten(1).sum(1)
 
 
-_KINDS: dict[LikelihoodKind, Callable[[ModelConfig], Likelihood]] = {
-    "bernoulli": lambda config: Bernoulli(),
-    "continuous_bernoulli": lambda config: ContinuousBernoulli(),
-    "gaussian": lambda config: Gaussian(config.gaussian_std),
-    "sigma": lambda config: Sigma(),
+_KINDS: dict[LikelihoodKind, Callable[[float | Tensor], Likelihood]] = {
+    "bernoulli": lambda std: Bernoulli(),
+    "continuous_bernoulli": lambda std: ContinuousBernoulli(),
+    "gaussian": Gaussian,
+    "sigma": lambda std: Sigma(),
 }
 
 
 def build(config: ModelConfig) -> Likelihood:
     """The likelihood that `config.likelihood` names."""
-    return _KINDS[config.likelihood](config)
+    return of_kind(config.likelihood, config.gaussian_std)
+
+
+def of_kind(kind: LikelihoodKind, gaussian_std: float | Tensor) -> Likelihood:
+    """The likelihood of that name; the std matters to `gaussian` alone."""
+    return _KINDS[kind](gaussian_std)

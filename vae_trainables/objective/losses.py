@@ -1,10 +1,12 @@
-"""Terms of the training loss, and `objective`, which adds them up as a TrialConfig says.
+"""The built-in terms of the training loss, and `Objective`, which adds terms up.
 
 Convention: summed over pixels or latent dimensions, averaged over images (nats per image).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,8 +14,8 @@ from torch import Tensor
 
 from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
-from vae_trainables.objective import likelihoods
-from vae_trainables.objective.likelihoods import Likelihood
+from vae_trainables.objective import likelihoods, terms
+from vae_trainables.objective.terms import Batch, Number, Setting, Term
 
 if TYPE_CHECKING:  # models compute their KL with this module: at run time the arrow points here
     from vae_trainables.models import ModelOutput
@@ -22,61 +24,103 @@ _SMALLEST_NORM = 1e-6
 
 
 class LossTerms(NamedTuple):
-    """Scalars, means over the images of a batch. Only `loss` carries a graph to differentiate."""
+    """Scalars of a batch. Only `loss` carries a graph to differentiate."""
 
     loss: Tensor
     """What is minimised, every weight applied."""
-    recon: Tensor
-    """The likelihood's negative log-likelihood, nats per image, whatever `recon_term` is."""
-    kl: Tensor
-    """KL to the prior, nats per image, without beta, free bits or target."""
-    supcon: Tensor
-    """SupCon without gamma; 0 when gamma is 0, for then it is not computed."""
-    neg_elbo: Tensor
-    """recon + kl: the unweighted -ELBO, which no schedule moves."""
+    values: dict[str, Tensor]
+    """What is logged as `train/...`, by name and without weights: `recon`, the likelihood's
+    negative log-likelihood, and `kl`, the KL to the prior without β, free bits or target, nats per
+    image whatever the loss is made of; `supcon`, 0 where it is not computed; and the value of each
+    other term that is."""
+
+    def shown(self) -> Tensor:
+        """The loss and all values in one tensor, (1 + values,) or stacked (K, 1 + values)."""
+        return torch.stack([self.loss.detach(), *self.values.values()], dim=-1)
+
+
+class Objective:
+    """The training loss of trials whose losses have these terms.
+
+    One trial's numbers are Python's; `torch.func.vmap` over tensors in their place makes it the
+    loss of many at once.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        """names: of terms, as from `terms.active_names`; settings among them do not matter."""
+        self.terms, self._logged = terms.chosen(names), terms.logged(names)
+        self.logged = ("loss", *(term.name for term in self._logged))
+        """The names of `LossTerms.shown`."""
+
+    def __call__(self, batch: Batch, weights: Mapping[str, Number]) -> LossTerms:
+        """The weighted loss of a batch and the terms worth logging.
+
+        weights: of each of the terms, by name; in `kl`'s place β as it stands.
+        """
+        loss: Tensor | None = None
+        values: dict[str, Tensor] = {}
+        for term in self.terms:
+            values[term.name] = value = term.value(batch)
+            weight = weights[term.name]
+            if isinstance(weight, Tensor) or weight != 1.0:
+                value = weight * value
+            loss = value if loss is None else loss + value
+        assert loss is not None, "every configuration reconstructs"
+        return LossTerms(loss, {term.name: _shown(term, values, batch) for term in self._logged})
+
+
+@torch.no_grad()
+def _shown(term: Term, values: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """What is logged of a term whose value, if it was computed, is among `values`."""
+    if term.shown is not None:
+        return term.shown(batch).detach()
+    value = values.get(term.name)
+    return batch.clean.new_zeros(()) if value is None else value.detach()
+
+
+class TrialLoss:
+    """The training loss of one configuration. ValueError for settings that nothing reads."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self._objective = Objective(terms.active_names(config))
+        self._likelihood = likelihoods.build(config)
+        present = self._objective.terms
+        self._weights = {term.name: term.weight(config) for term in present}
+        self._settings = {s.name: s.of(config) for term in present for s in term.settings}
+        self.logged = self._objective.logged
+        shown = {term.name for term in terms.registered() if term.shown is not None}
+        self._computed = {"loss", *self._weights} | shown
+
+    def __call__(
+        self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: float | Tensor
+    ) -> LossTerms:
+        """The weighted loss of one batch and the terms worth logging.
+
+        Args:
+            output: of the model, whose input may have been noisy.
+            clean: (B, C, H, W) in [0, 1], what is to be reconstructed.
+            labels: (B,) int64.
+            beta: the KL's present weight, from `schedules.beta`.
+        """
+        weights: dict[str, Number] = dict(self._weights)
+        if "kl" in weights:
+            weights["kl"] = beta
+        batch = Batch(output, clean, labels, self._likelihood, self._settings)
+        return self._objective(batch, weights)
+
+    def own(self, means: Mapping[str, float]) -> list[float]:
+        """Of what is `logged` those figures of a cohort that are this trial's, by name.
+
+        A term that only neighbours have is computed for all; here it is 0, as alone.
+        """
+        return [means[name] if name in self._computed else 0.0 for name in self.logged]
 
 
 def objective(
     output: ModelOutput, clean: Tensor, labels: Tensor, config: TrialConfig, beta: float | Tensor
 ) -> LossTerms:
-    """The weighted training loss of one batch and the terms worth logging.
-
-    Args:
-        output: of the model, whose input may have been noisy.
-        clean: (B, C, H, W) in [0, 1], what is to be reconstructed.
-        labels: (B,) int64, for SupCon.
-        config: the weights; a term whose weight is 0 is not computed.
-        beta: the KL's present weight, from `schedules.beta`; a tensor in a captured step.
-    """
-    likelihood = likelihoods.build(config)
-    nll = likelihood.nll(output.logits, clean).mean()
-    loss = _reconstruction(nll, output.logits, clean, likelihood, config)
-    if config.variational:
-        penalty = kl_penalty(output.kl, free_bits=config.free_bits, target=config.kl_target)
-        loss = loss + beta * penalty
-    contrast = nll.new_zeros(())
-    if config.supcon_gamma > 0:
-        contrast = supcon(output.z_mean, labels, config.supcon_temperature)
-        loss = loss + config.supcon_gamma * contrast
-    recon, kl = nll.detach(), output.kl.detach().sum(1).mean()
-    return LossTerms(loss, recon, kl, contrast.detach(), recon + kl)
-
-
-def _reconstruction(
-    nll: Tensor, logits: Tensor, clean: Tensor, likelihood: Likelihood, config: TrialConfig
-) -> Tensor:
-    """What pulls the reconstruction towards `clean`; a scalar, mean over images."""
-    if config.recon_term == "nll" and not (config.ssim_weight or config.edge_weight):
-        return nll
-    image = likelihood.mean(logits)
-    term = nll
-    if config.recon_term != "nll":
-        term = _PIXEL_ERRORS[config.recon_term](image, clean).mean()
-    if config.ssim_weight > 0:
-        term = term + config.ssim_weight * (1.0 - metrics.ssim(image, clean).mean())
-    if config.edge_weight > 0:
-        term = term + config.edge_weight * edge_error(image, clean).mean()
-    return term
+    """`TrialLoss` of `config` for one batch; beta may be a tensor, as in a captured step."""
+    return TrialLoss(config)(output, clean, labels, beta)
 
 
 def squared_error(image: Tensor, clean: Tensor) -> Tensor:
@@ -100,26 +144,35 @@ def edge_error(image: Tensor, clean: Tensor) -> Tensor:
     return across.abs().flatten(1).sum(1) + down.abs().flatten(1).sum(1)
 
 
-_PIXEL_ERRORS = {"mse": squared_error, "l1": absolute_error}
-
-
-def kl_penalty(kl: Tensor, *, free_bits: float = 0.0, target: float | None = None) -> Tensor:
+def kl_penalty(
+    kl: Tensor,
+    *,
+    free_bits: Number = 0.0,
+    target: Number | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
     """What beta multiplies, a scalar in nats per image, of kl (B, D) per dimension.
 
     Plainly the KL summed over dimensions, averaged over images.
     free_bits: each dimension's mean over the batch counts as at least that many nats, so that
     keeping it informative is free (Kingma et al. 2016, one dimension per group).
     target: the distance |KL - target| in place of the KL (Burgess et al. 2018), taken of
-    the batch mean and after free bits.
+    the batch mean and after free bits; a negative tensor stands for None.
+    mask: (D,), 0 in padding, which has no free bits.
     """
     per_dimension = kl.mean(0)
-    if free_bits > 0:
+    if isinstance(free_bits, Tensor) or free_bits > 0:
         per_dimension = per_dimension.clamp(min=free_bits)
+        if mask is not None:
+            per_dimension = per_dimension * mask
     total = per_dimension.sum()
-    return total if target is None else (total - target).abs()
+    if target is None:
+        return total
+    distance = (total - target).abs()
+    return torch.where(target >= 0, distance, total) if isinstance(target, Tensor) else distance
 
 
-def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
+def supcon(z: Tensor, labels: Tensor, temperature: Number) -> Tensor:
     """Supervised contrastive loss L_out (Khosla et al. 2020, eq. 2) on L2-normalised codes.
 
     z (B, D), labels (B,) -> scalar: the mean over anchors that have a positive, a sample of the
@@ -145,3 +198,96 @@ def _directions(z: Tensor) -> Tensor:
     square = z.square().sum(1, keepdim=True)
     usable = square > _SMALLEST_NORM**2
     return z * torch.where(usable, torch.where(usable, square, 1.0).rsqrt(), 0.0)
+
+
+# The terms, in the order in which they are added up
+
+
+def _only(term: str) -> terms.Of:
+    """1 for configurations that reconstruct by this term alone."""
+    return lambda config: float(config.recon_term == term)
+
+
+def _mean_kl(batch: Batch) -> Tensor:
+    return batch.output.kl.detach().sum(1).mean()
+
+
+def _kl(batch: Batch) -> Tensor:
+    free_bits, target = batch.settings["free_bits"], batch.settings["kl_target"]
+    aimed = isinstance(target, Tensor) or target >= 0
+    return kl_penalty(
+        batch.output.kl,
+        free_bits=free_bits,
+        target=target if aimed else None,
+        mask=batch.latent_mask,
+    )
+
+
+def _supcon(batch: Batch) -> Tensor:
+    return supcon(batch.output.z_mean, batch.labels, batch.settings["supcon_temperature"])
+
+
+NATS = "nats per image"
+_FREE_BITS = Setting("free_bits", -math.inf, lambda config: config.free_bits or -math.inf)
+_TARGET = Setting("kl_target", -1.0, lambda c: -1.0 if c.kl_target is None else c.kl_target)
+_TEMPERATURE = Setting("supcon_temperature", 1.0, lambda config: config.supcon_temperature)
+
+for _term in (
+    Term(
+        "recon",
+        NATS,
+        "batch",
+        lambda batch: batch.mean_nll,
+        _only("nll"),
+        shown=lambda batch: batch.mean_nll,
+        always=True,
+    ),
+    Term(
+        "mse",
+        "grey levels² per image",
+        "image",
+        lambda b: squared_error(b.image, b.clean),
+        _only("mse"),
+    ),
+    Term(
+        "l1",
+        "grey levels per image",
+        "image",
+        lambda b: absolute_error(b.image, b.clean),
+        _only("l1"),
+    ),
+    Term(
+        "ssim",
+        "1 - SSIM",
+        "batch",
+        lambda b: 1.0 - metrics.ssim(b.image, b.clean).mean(),
+        lambda c: c.ssim_weight,
+    ),
+    Term(
+        "edge",
+        "grey levels per image",
+        "image",
+        lambda b: edge_error(b.image, b.clean),
+        lambda c: c.edge_weight,
+    ),
+    Term(
+        "kl",
+        NATS,
+        "batch",
+        _kl,
+        lambda config: float(config.variational),
+        (_FREE_BITS, _TARGET),
+        shown=_mean_kl,
+        always=True,
+    ),
+    Term(
+        "supcon",
+        "nats per anchor",
+        "batch",
+        _supcon,
+        lambda c: c.supcon_gamma,
+        (_TEMPERATURE,),
+        always=True,
+    ),
+):
+    terms.add(_term)

@@ -25,8 +25,6 @@ from vae_trainables.objective import losses
 from vae_trainables.training import schedules
 from vae_trainables.training.adam import Adam
 
-TERMS = ("loss", "recon", "kl", "supcon")
-
 
 class DivergedError(Exception):
     """The training loss became NaN or infinite."""
@@ -56,6 +54,7 @@ class Trial:
         self.streams = Streams(config.seed, self.device, backend)
         self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, config)
+        self.loss = losses.TrialLoss(config)
         self.plateau = schedules.Plateau(config)
         self.early_stopping = schedules.EarlyStopping(config)
         self.evaluator = evaluator or Evaluator(data, self.device)
@@ -98,8 +97,8 @@ class Trial:
         return self._end_epoch(means, validation, seconds)
 
     def _train_epoch(self) -> list[float]:
-        """Every whole batch once; the means of `TERMS`."""
-        totals = torch.zeros(len(TERMS), device=self.device)
+        """Every whole batch once; the means of what the loss logs."""
+        totals = torch.zeros(len(self.loss.logged), device=self.device)
         order = self.streams.permutation(self.epoch, len(self.images))
         with arithmetic(self.config.precision, self.device):  # of the backward passes too
             for i in range(self.steps_per_epoch):
@@ -111,7 +110,7 @@ class Trial:
         """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
         if not all(math.isfinite(value) for value in means):
             raise DivergedError(f"training loss is {means[0]} in epoch {self.epoch + 1}")
-        return {f"train/{name}": value for name, value in zip(TERMS, means, strict=True)}
+        return {f"train/{name}": value for name, value in zip(self.loss.logged, means, strict=True)}
 
     def _end_epoch(
         self, means: dict[str, float], validation: dict[str, float], seconds: tuple[float, float]
@@ -127,7 +126,7 @@ class Trial:
         return metrics
 
     def _train_step(self, step: int, batch: Tensor) -> Tensor:
-        """One optimizer step on the images of indices `batch`; the loss terms, `(4,)`."""
+        """One optimizer step on the images of indices `batch`; the terms that are logged."""
         config = self.config
         clean = as_float(self.images.index_select(0, batch))
         labels = self.labels.index_select(0, batch)
@@ -138,11 +137,11 @@ class Trial:
         self.optimizer.lr = self.lr(step)
         with products(config.precision, self.device):
             output: ModelOutput = self.model(noisy, eps, labels)
-        terms = losses.objective(output.in_float32(), clean, labels, config, self.beta(step))
+        terms = self.loss(output.in_float32(), clean, labels, self.beta(step))
         self.optimizer.zero_grad()
         terms.loss.backward()
         self.optimizer.step()
-        return torch.stack([terms.loss, terms.recon, terms.kl, terms.supcon]).detach()
+        return terms.shown()
 
     def beta(self, step: int) -> float:
         """Weight of the KL at `step`, counted from 0 over all epochs."""

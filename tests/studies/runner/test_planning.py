@@ -10,12 +10,15 @@ from typing import Any
 import optuna
 import pytest
 
+from studies import generation_sweep, representation_sweep, vae_vs_ae
+from studies.definition import StudyDefinition
 from studies.denoise_sweep import STUDY
 from studies.errors import InputError
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
+from vae_trainables.cohort import fusion_key
 
 
 def misspelt(trial: optuna.Trial) -> dict[str, Any]:
@@ -55,6 +58,21 @@ def test_a_space_that_cannot_be_searched_is_bad_input(
 ) -> None:
     with pytest.raises(InputError, match=message):
         make_plan(replace(STUDY, space=space), Settings())
+
+
+@pytest.mark.parametrize(
+    ("study", "keys"),
+    [
+        (STUDY, 1),
+        (representation_sweep.STUDY, 1),
+        (generation_sweep.STUDY, 1),
+        (vae_vs_ae.STUDY, 2),  # an autoencoder has no head for a variance
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_study_of_this_package_falls_into_few_cohorts(study: StudyDefinition, keys: int) -> None:
+    suggested = planning.suggestions(make_plan(study, Settings()))
+    assert len({fusion_key(config) for config in suggested}) == keys
 
 
 def test_an_unknown_objective_names_the_known_ones() -> None:

@@ -17,7 +17,7 @@ from vae_trainables.training.session import Record
 
 
 def bench(slots: int | None, **settings: Any) -> Workbench:
-    return Workbench(small_data(), device="cpu", slots=slots, latent_dim=16, **settings)
+    return Workbench(small_data(), device="cpu", slots=slots, **settings)
 
 
 def assign(chosen: TrialConfig, folder: Path, told: int = 0) -> Assignment:
@@ -49,7 +49,7 @@ def test_slots_are_measured_once_and_with_the_first_trial(tmp_path: Path) -> Non
         each.take(str(i), assign(chosen, tmp_path / str(i)))
     assert (each.slots, len(each.seats)) == (3, 3)
     assert [found["first"] for found in asked] == [configs[0]]
-    assert (asked[0]["device"], asked[0]["latent_dim"]) == ("cpu", 16)
+    assert (asked[0]["device"], asked[0]["like"]) == ("cpu", ())
 
 
 def test_a_number_of_slots_is_taken_without_measuring(tmp_path: Path) -> None:

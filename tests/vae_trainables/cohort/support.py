@@ -109,12 +109,11 @@ def run_cohort(
 ) -> Run:
     """The configurations, by slot, trained for some epochs in a fresh cohort."""
     first = first or next(iter(configs.values()))
-    widest = max(chosen.latent_dim for chosen in (first, *configs.values()))
     cohort = Cohort(
         first,
         data or small_data(),
         slots=slots,
-        latent_dim=widest,
+        like=tuple(configs.values()),
         ways=ways,
         device=device,
     )
