@@ -6,6 +6,8 @@ and map onto them (`OPTUNA_STATE`). Only the driver writes it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
@@ -36,6 +38,8 @@ Status = Literal[
 Phase = Literal["search", "confirm", "reference"]
 CREATED = "vae-studies:created"
 DRIVER_KILLED = "the driver was killed"
+TAKEN = (".", "artifacts", "mlflow.db")  # beginnings of what else lies in a storage
+LONGEST_FOLDER = 200  # bytes; file systems take 255
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the ledger's own words are for the user
 
@@ -134,15 +138,19 @@ class Ledger:
         self.name = name
         self.folder = folder
         self.journal = Journal(folder / "ledger.journal")
-        self.storage = _Storage(self.journal)
         self.trials: dict[str, LedgerTrial] = {}
         self.open: dict[str, LedgerTrial] = {}  # those that have not ended
         self.suggested = 0  # configurations that the sampler suggested
         self._ids: dict[str, int] = {}
         self._studies: dict[Phase, optuna.Study] = {}
         self._repeats: dict[str, set[int]] = {}
-        for summary in optuna.get_all_study_summaries(self.storage, include_best_trial=False):
-            self._load(summary.study_name)
+        try:
+            self.storage = _Storage(self.journal)
+            for summary in optuna.get_all_study_summaries(self.storage, include_best_trial=False):
+                self._load(summary.study_name)
+        except BaseException:
+            self.journal.close()  # nobody else would let go of the lock
+            raise
 
     @property
     def exists(self) -> bool:
@@ -365,5 +373,25 @@ def _optuna_name(name: str, phase: Phase) -> str:
 
 
 def study_folder(storage: Path, name: str) -> Path:
-    """The folder of a study: its name, with what a file system may refuse replaced by `_`."""
-    return storage / re.sub(r"[^\w.-]", "_", name).lstrip(".")
+    """The folder of a study: its name, where a file system and the storage can take that.
+
+    Otherwise what they refuse is replaced, and a hash tells apart what would become equal.
+    """
+    plain = re.sub(r"[^\w.-]", "_", name)
+    taken = plain.lower().startswith(TAKEN)  # some file systems ignore case
+    if plain == name and not taken and len(name.encode()) <= LONGEST_FOLDER:
+        return storage / name
+    before = storage / plain.lstrip(".")  # as it was called before there was a hash
+    if before != storage and _holds(before / "ledger.journal", name):
+        return before
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return storage / f"{plain.lstrip('.')[: LONGEST_FOLDER // 4]}-{digest}"
+
+
+def _holds(journal: Path, name: str) -> bool:
+    """Whether the ledger's first line creates a study of that name."""
+    try:
+        with journal.open("rb") as lines:
+            return bool(json.loads(lines.readline()).get("study_name") == name)
+    except (OSError, ValueError, AttributeError):
+        return False
