@@ -52,6 +52,7 @@ TAGS = {
     names.KIND: "the module of the study",
     names.DATASET: "the data set",
     names.COMMIT: "the checkout's commit",
+    names.PROBE: "a run with which a study asked, at its start, whether it may write; deleted",
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.tracker.client import TrackerError, default_uri, one_line, redact
-from studies.tracker import names
+from studies.tracker import address, location, names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -160,8 +160,9 @@ class Registry:
         # We name the requirements ourselves: no uv project that happens to lie here shall add any.
         os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
         os.environ["MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING"] = "false"
-        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_tracking_uri(address.with_driver(self.uri))
         try:
+            location.settle(self.uri)  # what is written to a moved tracker goes where it is now
             yield mlflow.MlflowClient()
         except (MlflowException, SQLAlchemyError, OSError) as error:
             message = redact(one_line(error))

@@ -62,6 +62,8 @@ def build(
     found = [results.collect(name, tracker) for name in dict.fromkeys(studies)]
     for each in found:
         log.info("%s: %s runs", each.name, f"{len(each.trials):,}")
+        for note in each.notes:
+            log.warning("note: %s", note)
     chapters = _chapters(found, options)
     out.mkdir(parents=True, exist_ok=True)
     for each, prefix in zip(found, _prefixes(found), strict=True):

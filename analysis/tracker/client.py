@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from studies.tracker import names
+from studies.tracker import address, location, names
+from studies.tracker.address import redact as redact  # said here too: what is read may hold one
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,14 +28,6 @@ log = logging.getLogger(__name__)
 DEFAULT_URI = "sqlite:///runs/mlflow.db"
 PAGE = 1_000  # runs per request of MLflow's search
 CHUNK = 500  # run ids per SQL statement; sqlite allows 32,766 variables
-
-# In http an unencoded "/" ends the address's user part; databases take it as part of a password.
-_USER_INFO = re.compile(
-    r"""(https?://)[^\s/'"]*@|(?<!http)(?<!https)(://)(?:[^:/@\s]*:[^\s'"]*|[^\s/@'"]*)@"""
-)
-_SECRET_QUERY = re.compile(
-    r"(?i)([?&][^=&\s]*(?:password|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]+"
-)
 
 T = TypeVar("T")
 
@@ -68,18 +60,9 @@ class Point:
     value: float
 
 
-def redact(text: str) -> str:
-    """`text` without the user, password or token that an address in it may carry.
-
-    >>> redact("postgresql://ada:s3cret@db:5432/mlflow")
-    'postgresql://***@db:5432/mlflow'
-    """
-    return _SECRET_QUERY.sub(r"\1***", _USER_INFO.sub(r"\1\2***@", text))
-
-
 def default_uri() -> str:
     """MLFLOW_TRACKING_URI, or the database that a study writes by default."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    return os.environ.get(address.VARIABLE) or DEFAULT_URI
 
 
 class Tracker:
@@ -87,9 +70,15 @@ class Tracker:
 
     def __init__(self, uri: str | None = None) -> None:
         """Raises TrackerError if there is no such tracker; an absent sqlite file is not created."""
-        self._uri = uri or default_uri()
-        self.uri = redact(self._uri)
-        _check_sqlite_exists(self._uri)
+        self._given = uri or default_uri()
+        self._moves: dict[str, tuple[Path | None, Path | None]] = {}
+        self.uri = redact(self._given)
+        try:
+            address.check(self._given)
+            self._uri = address.with_driver(self._given)
+        except address.AddressError as error:
+            raise TrackerError(str(error)) from error
+        _check_sqlite_exists(self._given)
         with self._speaking():
             self._client.search_experiments(max_results=1)
 
@@ -120,7 +109,7 @@ class Tracker:
             yield
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise TrackerError(
-                f"the tracker {self.uri} cannot be read: {one_line(error)}"
+                f"the tracker {self.uri} cannot be read: {redact(one_line(error), self._given)}"
             ) from error
 
     def studies(self) -> list[str]:
@@ -156,7 +145,8 @@ class Tracker:
                 found = _records_by_sql(self._sql_store, experiment_id)
             else:
                 found = self._records_by_client(experiment_id)
-        return sorted(found, key=lambda record: (record.start_ms or 0, record.run_id))
+        ours = (record for record in found if names.PROBE not in record.tags)
+        return sorted(ours, key=lambda record: (record.start_ms or 0, record.run_id))
 
     def _records_by_client(self, experiment_id: str) -> list[Record]:
         def search(page_token: str | None) -> Any:
@@ -191,9 +181,11 @@ class Tracker:
             ]
 
     def artifact(self, run_id: str, path: str) -> Path | None:
-        """A local copy of an artifact, or None where the run has none of that name."""
+        """An artifact as a local file, or None where the run has none of that name."""
         folder, _, _ = path.rpartition("/")
         with self._speaking():
+            if (home := self._folder_beside(run_id)) is not None:
+                return home / path if (home / path).is_file() else None
             there = self._client.list_artifacts(run_id, folder or None)
             if path not in {each.path for each in there}:
                 return None
@@ -202,7 +194,38 @@ class Tracker:
     def attach(self, run_id: str, path: Path, folder: str) -> None:
         """Store a file with a run: the one thing that this package ever writes to a tracker."""
         with self._speaking():
+            location.settle(self._uri)
             self._client.log_artifact(run_id, str(path), folder)
+
+    def lost_folder(self, run_id: str) -> Path | None:
+        """Where this machine should have the run's artifacts and has nothing; None if all is well.
+
+        A run that has no artifact yet has no folder either.
+        """
+        with self._speaking():
+            home = self._folder_beside(run_id)
+            home = home or location.local_folder(self._client.get_run(run_id).info.artifact_uri)
+        return home if home is not None and not home.exists() else None
+
+    def _folder_beside(self, run_id: str) -> Path | None:
+        """Where a run's artifacts are, if database and artifacts were moved together."""
+        database = address.sqlite_file(self._uri)
+        if database is None:
+            return None
+        info = self._client.get_run(run_id).info
+        before, now = self._places(database, info.experiment_id)
+        folder = location.local_folder(info.artifact_uri)
+        if now is None or before is None or folder is None or not folder.is_relative_to(before):
+            return None
+        return now / folder.relative_to(before)
+
+    def _places(self, database: Path, experiment_id: str) -> tuple[Path | None, Path | None]:
+        """An experiment's folder as MLflow knows it, and where it is if it was moved."""
+        if experiment_id not in self._moves:
+            known = self._client.get_experiment(experiment_id).artifact_location
+            places = (location.local_folder(known), location.here(database, known))
+            self._moves[experiment_id] = places
+        return self._moves[experiment_id]
 
     def _downloads(self, run_id: str) -> str:
         folder = Path(self._temporary.name) / run_id
@@ -222,11 +245,10 @@ def one_line(error: BaseException) -> str:
 
 def _check_sqlite_exists(uri: str) -> None:
     """MLflow would create an empty database under a mistyped name."""
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not path.is_file():
-        raise TrackerError(f"there is no MLflow database {path}; give --tracking-uri")
+    path = address.sqlite_file(uri)
+    if path is not None and not path.is_file():
+        name, way_out = address.source(uri)
+        raise TrackerError(f"there is no MLflow database {path} ({name}); {way_out}")
 
 
 def _record(run: Any) -> Record:

@@ -219,6 +219,11 @@ def collect(study: str, tracker: Tracker) -> StudyResults:
         )
     reader = _Artifacts(tracker, parents[-1].run_id if parents else None)
     notes = [] if parents else ["The study's parent run is missing: only trials are shown."]
+    if parents and (lost := tracker.lost_folder(parents[-1].run_id)):
+        notes.append(
+            f"The study's files are missing: there is no folder {lost}. A storage that is moved "
+            "or copied goes whole, with its folder `artifacts`."
+        )
     return StudyResults(
         name=study,
         trials=trials,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ class Journal(BaseJournalBackend):
         content = self.path.read_bytes()
         whole = content.rfind(b"\n") + 1
         last = content[content.rfind(b"\n", 0, max(whole - 1, 0)) + 1 : whole]
-        if last and not _is_json(last):
+        if last and parsed(last)[1]:
             whole -= len(last)
         if whole < len(content):
             torn = self.path.with_name(f"{self.path.name}.torn-{time.time_ns()}")
@@ -82,21 +83,23 @@ class Journal(BaseJournalBackend):
             recent, self._recent = self._recent, []
             yield from recent
             return
-        for number, line in enumerate(self.path.read_bytes().splitlines()):
+        lines = self.path.read_bytes().split(b"\n")[:-1]
+        for number, line in enumerate(lines):
             if number >= log_number_from:
                 yield self._parse(number, line)
             self._count = max(self._count, number + 1)
         self._recent = []
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            parsed: dict[str, Any] = json.loads(line)
-        except ValueError as error:
+        log, fault = parsed(line)
+        if fault:
             raise LedgerError(
-                f"{self.path}: line {number + 1} is damaged ({error}); restore the file from a "
-                "copy, or cut it before that line to lose what follows"
-            ) from error
-        return parsed
+                f"{self.path}:{number + 1} is damaged ({fault}): a disk has changed what was "
+                "written; restore the file from a copy, or take out what cannot be read, which "
+                "keeps all the rest: "
+                f"python -m studies.ledger.mend {shlex.quote(str(self.path))}"
+            )
+        return log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append `logs` as whole lines; inside `together` they are written when it ends."""
@@ -156,9 +159,12 @@ class Journal(BaseJournalBackend):
             os.close(self._fd)
 
 
-def _is_json(line: bytes) -> bool:
+def parsed(line: bytes) -> tuple[dict[str, Any], str]:
+    """What a line logs, and "" or what is wrong with it."""
     try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+        log = json.loads(line)
+    except ValueError as error:
+        return {}, str(error)
+    if not isinstance(log, dict) or not isinstance(log.get("op_code"), int):
+        return {}, "it logs nothing"
+    return log, ""

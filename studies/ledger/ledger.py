@@ -7,6 +7,8 @@ decided in `suggestions`; how the file is laid out, and laid out anew, in `layou
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +37,8 @@ from vae_trainables.config import TrialConfig
 __all__ = ["ENDED", "FAILURES", "OPTUNA_STATE", "PHASES", "LedgerTrial", "Phase", "Status"]
 
 DRIVER_KILLED = "the driver was killed"
+TAKEN = (".", "artifacts", "mlflow.db")  # beginnings of what else lies in a storage
+LONGEST_FOLDER = 200  # bytes; file systems take 255
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the ledger's own words are for the user
 
@@ -50,16 +54,20 @@ class Ledger:
         self.name = name
         self.folder = folder
         self.journal = Journal(folder / "ledger.journal")
-        self.storage = JournalStorage(self.journal)
         self.trials: dict[str, LedgerTrial] = {}
         self.open: dict[str, LedgerTrial] = {}  # those that have not ended
         self.suggested = 0  # configurations that the sampler suggested
         self._ids: dict[str, int] = {}
         self._repeats: dict[str, set[int]] = {}
         self._suggestions: Suggestions | None = None
-        self._layout = Layout(self.storage, folder, name)
-        for phase in self._layout.phases:
-            self._load(phase)
+        try:
+            self.storage = JournalStorage(self.journal)
+            self._layout = Layout(self.storage, folder, name)
+            for phase in self._layout.phases:
+                self._load(phase)
+        except BaseException:
+            self.journal.close()  # nobody else would let go of the lock
+            raise
 
     @property
     def exists(self) -> bool:
@@ -272,5 +280,25 @@ class Ledger:
 
 
 def study_folder(storage: Path, name: str) -> Path:
-    """The folder of a study: its name, with what a file system may refuse replaced by `_`."""
-    return storage / re.sub(r"[^\w.-]", "_", name).lstrip(".")
+    """The folder of a study: its name, where a file system and the storage can take that.
+
+    Otherwise what they refuse is replaced, and a hash tells apart what would become equal.
+    """
+    plain = re.sub(r"[^\w.-]", "_", name)
+    taken = plain.lower().startswith(TAKEN)  # some file systems ignore case
+    if plain == name and not taken and len(name.encode()) <= LONGEST_FOLDER:
+        return storage / name
+    before = storage / plain.lstrip(".")  # as it was called before there was a hash
+    if before != storage and _holds(before / "ledger.journal", name):
+        return before
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return storage / f"{plain.lstrip('.')[: LONGEST_FOLDER // 4]}-{digest}"
+
+
+def _holds(journal: Path, name: str) -> bool:
+    """Whether the ledger's first line creates a study of that name."""
+    try:
+        with journal.open("rb") as lines:
+            return bool(json.loads(lines.readline()).get("study_name") == name)
+    except (OSError, ValueError, AttributeError):
+        return False

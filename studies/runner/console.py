@@ -11,7 +11,8 @@ from rich.live import Live
 
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
-from studies.runner.provenance import command, shown
+from studies.runner.provenance import command
+from studies.tracker.address import redact
 from studies.tracker.progress import (
     LINE_EVERY_S,
     REFRESH_S,
@@ -113,7 +114,7 @@ class Console:
             self.say(f"best trial: {best.key} with {metric} {_value(best)}")
         if reference is not None:
             self.say(f"reference:  {reference.key} with {metric} {_value(reference)}")
-        for step in next_steps(self.plan.name, shown(uri), winner=best is not None):
+        for step in next_steps(self.plan.name, redact(uri), winner=best is not None):
             self.say(step)
         journal = shlex.quote(str(ledger.folder / "ledger.journal"))
         self.say(f"Optuna:     optuna-dashboard {journal}")

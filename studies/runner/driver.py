@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
@@ -13,7 +16,9 @@ from studies.runner.console import Console
 from studies.runner.data import Images, find
 from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
-from studies.tracker.line import start_sender
+from studies.tracker.address import is_http
+from studies.tracker.line import dismiss, start_sender
+from studies.tracker.location import ARTIFACTS
 from studies.workers.importing import uncollected
 
 if TYPE_CHECKING:
@@ -37,20 +42,20 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     preflight.tracker_answers(uri)
     folder = study_folder(settings.storage.absolute(), plan.name)
     opening.check_folder(plan, folder)
-    if not (folder / "ledger.journal").exists():
-        preflight.study_is_new(uri, plan.name)
+    new = not (folder / "ledger.journal").exists()
     console = Console(plan)
     for remark in fitting.remarks(plan.reference, images.facts, images.remarks):
         console.say(f"data: {remark}")
-    ahead = nullcontext() if settings.dry_run else start_sender(folder / "spool", uri)
+    artifacts = artifact_location(uri, folder)
     data = None if cluster.is_own(settings) else _load(plan, images)
     ray = cluster.connected(settings, stop, at_once.count * settings.threads, console.say)
-    with ahead as sender, ray:
+    with _sender(folder / "spool", uri, plan.name, artifacts) as sender, ray:
         stop.listen()
         if at_once.remark:
             console.say(f"note: {at_once.remark}")
         data = data or _load(plan, images)
         cluster.check(settings, uri)  # nothing is written before
+        preflight.tracker_takes(sender, uri, plan.name, new=new)
         if settings.dry_run:
             console.say("dry run: everything is in place, nothing was started")
             return 0
@@ -60,8 +65,25 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
                 console.say(f"note: {remark}")
             from studies.runner import run
 
-            opened_run = run.Run(plan, data, ledger, folder, uri, console, stop, sender, at_once)
+            opened_run = run.Run(
+                plan, data, ledger, folder, uri, artifacts, console, stop, sender, at_once
+            )
             return opened_run.run()
+
+
+@contextmanager
+def _sender(spool: Path, uri: str, study: str, artifacts: str | None) -> Iterator[socket.socket]:
+    """The line to a sender, started ahead: it tries the tracker while the rest gets ready."""
+    sender = start_sender(spool, uri, study, artifacts)
+    try:
+        yield sender
+    finally:
+        dismiss(sender)
+
+
+def artifact_location(uri: str, folder: Path) -> str | None:
+    """Where a tracker without a server keeps a study's artifacts; a server knows itself."""
+    return None if is_http(uri) else (folder.parent / ARTIFACTS / folder.name).as_uri()
 
 
 def _load(plan: planning.Plan, images: Images) -> TrialData:

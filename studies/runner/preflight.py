@@ -7,22 +7,27 @@ import http.client
 import json
 import logging
 import os
+import socket
 import sqlite3
+import ssl
+import urllib.error
 import urllib.request
 import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ray._private.runtime_env.packaging import _dir_travel
 
 from studies.errors import InputError
-from studies.runner.provenance import code_hash, shown, versions
-from studies.tracker import names
+from studies.runner.provenance import code_hash, versions
+from studies.tracker import address
+from studies.tracker.line import answer
 
 TIMEOUT_S = 10.0
 JOB_UPLOAD_LIMIT = 100 * 2**20
+UNTOLD = "a server that wants a password or has a certificate of its own"
 COMPARED = ("python", "ray", "torch", "numpy")
 
 
@@ -49,25 +54,66 @@ def storage_is_writable(storage: Path) -> None:
 
 
 def tracker_answers(uri: str) -> None:
-    """A server answers as MLflow does, or the database file can be used."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        found = server_identity(uri)
-        if found.startswith("error"):
-            raise PreflightError(
-                f"no MLflow server answers at {shown(uri)} ({found.removeprefix('error: ')}); "
-                "start one with `mlflow server`, or leave --tracking-uri out"
-            )
-    elif parts.scheme == "sqlite":
-        _sqlite_is_usable(Path(uri.removeprefix("sqlite:///")))
+    """Something is there, found out at once; whether it takes a study, only MLflow can tell."""
+    if address.is_http(uri):
+        identity = server_identity(uri)
+        if identity.startswith("error"):
+            raise PreflightError(_not_recorded(uri, identity.removeprefix("error: ")))
+    elif (path := address.sqlite_file(uri)) is not None:
+        _sqlite_is_usable(path)
+
+
+def tracker_takes(sender: socket.socket, uri: str, study: str, *, new: bool) -> None:
+    """The process that will deliver has written to the tracker as a study does; it says so.
+
+    new: the tracker must hold no study of this name, for the two would be mixed up.
+    """
+    verdict = answer(sender)
+    if verdict["error"]:
+        raise PreflightError(_not_recorded(uri, verdict["error"]))
+    if new and verdict["holds_study"]:
+        raise PreflightError(
+            f"the tracker {address.redact(uri)} holds runs of a study {study!r} already (deleted "
+            "ones count, until `mlflow gc`), and its ledger is not in --storage: name the "
+            "--storage where it is, or choose another --study"
+        )
+
+
+def _not_recorded(uri: str, reason: str) -> str:
+    """What to say of a tracker that does not take a study, with the way out."""
+    name, way_out = address.source(uri)
+    hints = {
+        "401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+        "MLFLOW_TRACKING_TOKEN",
+        "403": "ask for the right to create and edit experiments there",
+        "PERMISSION_DENIED": "ask for the right to create and edit experiments there",
+        "permission denied": "give the database's user the right to write",
+        "certificate": "name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH",
+        "out-of-date": "bring it up to date: mlflow db upgrade ADDRESS",
+    }
+    hint = next((text for sign, text in hints.items() if sign in reason), "")
+    if not hint:
+        start = "start one with `mlflow server`, or " if address.is_http(uri) else ""
+        hint = f"{start}{way_out}"
+    shown = address.redact(uri)
+    what = (
+        f"no MLflow server answers at {shown}"
+        if address.is_http(uri) and not any(sign in reason for sign in hints)
+        else f"the tracker {shown} cannot be written"
+    )
+    given = "" if name == address.FLAG else f" from {name}"
+    return f"{what}{given} ({address.redact(reason, uri)}); {hint}"
 
 
 def server_identity(uri: str) -> str:
-    """What tells one MLflow server from another, or "error: ..."; runs on workers too."""
+    """What tells one MLflow server from another, UNTOLD, or "error: ..."; runs on workers too."""
     try:
         version = _fetch(uri, "/version")
+    except urllib.error.HTTPError:
+        return UNTOLD
     except (http.client.HTTPException, OSError, ValueError) as error:
-        return f"error: {getattr(error, 'reason', error)}"
+        reason = getattr(error, "reason", error)
+        return UNTOLD if isinstance(reason, ssl.SSLCertVerificationError) else f"error: {reason}"
     try:
         default = json.loads(_fetch(uri, "/api/2.0/mlflow/experiments/get?experiment_id=0"))
         return f"{version}, made {default['experiment']['creation_time']}"
@@ -75,50 +121,11 @@ def server_identity(uri: str) -> str:
         return version  # a server that does not let us look at its first experiment
 
 
-def study_is_new(uri: str, study: str) -> None:
-    """The tracker has no study of this name: a new one would be mixed up with it."""
-    scheme = urlsplit(uri).scheme
-    try:
-        known = scheme == "sqlite" and _sqlite_holds(Path(uri.removeprefix("sqlite:///")), study)
-        known = known or (scheme in ("http", "https") and _server_holds(uri, study))
-    except (http.client.HTTPException, OSError, ValueError, KeyError, sqlite3.Error):
-        return  # no such experiment, or no table yet
-    if known:
-        raise PreflightError(
-            f"the tracker {shown(uri)} holds a study {study!r} already, and its ledger is not in "
-            "--storage: name the --storage where it is, or choose another --study"
-        )
-
-
-def _sqlite_holds(path: Path, study: str) -> bool:
-    query = (
-        "SELECT 1 FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id "
-        "JOIN tags t ON t.run_uuid = r.run_uuid WHERE e.name = ? AND t.key = ? AND t.value = ? "
-        "AND r.lifecycle_stage = 'active' LIMIT 1"
-    )
-    with closing(sqlite3.connect(path, timeout=TIMEOUT_S)) as database:
-        found = database.execute(query, (study, names.ROLE, names.ROLE_STUDY)).fetchone()
-    return found is not None
-
-
-def _server_holds(uri: str, study: str) -> bool:
-    api = "/api/2.0/mlflow"
-    named = json.loads(_fetch(uri, f"{api}/experiments/get-by-name?experiment_name={quote(study)}"))
-    wanted = {
-        "experiment_ids": [named["experiment"]["experiment_id"]],
-        "filter": f"tags.`{names.ROLE}` = '{names.ROLE_STUDY}'",
-        "max_results": 1,
-    }
-    return bool(json.loads(_fetch(uri, f"{api}/runs/search", wanted)).get("runs"))
-
-
-def _fetch(uri: str, path: str, body: dict[str, Any] | None = None) -> str:
+def _fetch(uri: str, path: str) -> str:
     """Answer of a server whose URI may hold user and password."""
     parts = urlsplit(uri)
     request = urllib.request.Request(
-        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/") + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/") + path
     )
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
@@ -128,9 +135,12 @@ def _fetch(uri: str, path: str, body: dict[str, Any] | None = None) -> str:
 
 
 def _sqlite_is_usable(path: Path) -> None:
+    """The file can be opened and written, or made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(path, timeout=TIMEOUT_S) as database:
+        if not path.exists():
+            return
+        with closing(sqlite3.connect(path, timeout=TIMEOUT_S)) as database:
             database.execute("PRAGMA user_version").fetchone()
         if not os.access(path, os.W_OK):
             raise PreflightError(f"the tracker's file {path} is read-only; mend its permissions")
@@ -197,21 +207,20 @@ def node_facts(storage: str, marker: str, uri: str) -> dict[str, Any]:
         writable = True
     except OSError:
         writable = False
-    http = urlsplit(uri).scheme in ("http", "https")
     return {
         "versions": versions(),
         "code": code_hash(),
         "shared": shared,
         "writable": writable,
-        "tracker": server_identity(uri) if http else "",
+        "tracker": server_identity(uri) if address.is_http(uri) else "",
     }
 
 
 def judge_nodes(facts: dict[str, dict[str, Any]], uri: str) -> None:
     """Raise for the first node (by address) that would train something else, or nowhere."""
     own, code = versions(), code_hash()
-    own_server = server_identity(uri) if urlsplit(uri).scheme in ("http", "https") else ""
-    if len(facts) > 1 and urlsplit(uri).scheme == "sqlite":
+    own_server = server_identity(uri) if address.is_http(uri) else ""
+    if len(facts) > 1 and address.sqlite_file(uri) is not None:
         raise PreflightError(
             f"the cluster has {len(facts)} nodes and the tracker is a sqlite file of one machine; "
             "start `mlflow server` and give --tracking-uri http://HOST:PORT"
@@ -234,8 +243,9 @@ def judge_nodes(facts: dict[str, dict[str, Any]], uri: str) -> None:
             )
         if not fact["writable"]:
             raise PreflightError(f"node {node} cannot write to --storage: mend its permissions")
-        if fact["tracker"] != own_server:
+        if fact["tracker"] != own_server and UNTOLD not in (fact["tracker"], own_server):
             raise PreflightError(
-                f"node {node} does not reach the tracker that the driver reaches at {shown(uri)} "
-                f"({fact['tracker']}); use an address that is valid on every node"
+                f"node {node} does not reach the tracker that the driver reaches at "
+                f"{address.redact(uri)} ({fact['tracker']}); use an address that is valid on every "
+                "node"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import vae_trainables
+from studies.tracker.address import redact
 
 PACKAGES = ("ray", "torch", "optuna", "mlflow", "numpy", "vae-studies")
 
@@ -69,14 +69,5 @@ def machine() -> dict[str, Any]:
 
 def command(kind: str, *more: str) -> str:
     """The command line that was given, as it can be given again; a password is to be filled in."""
-    given = [shown(argument) for argument in sys.argv[1:]]
+    given = [redact(argument) for argument in sys.argv[1:]]
     return shlex.join(["python", "-m", f"studies.{kind}", *given, *more])
-
-
-def shown(text: str) -> str:
-    """An address, or a flag with one, without its user and password.
-
-    >>> shown("--tracking-uri=http://ada:s3cret@host:5000")
-    '--tracking-uri=http://***@host:5000'
-    """
-    return re.sub(r"(?<!sqlite)(://)\S*@", r"\1***@", text)

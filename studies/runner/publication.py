@@ -69,6 +69,24 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
     return "\n\n".join(lines)
 
 
+def data_sets(plan: Plan, data: TrialData) -> list[dict[str, Any]]:
+    """The images that trials see, as MLflow lists data sets: it filters runs by them."""
+    splits = {"training": data.train.take(plan.reference.train_size), "validation": data.val}
+    if data.test is not None:
+        splits["test"] = data.test
+    folder = plan.settings.data_dir
+    return [
+        {
+            "context": context,
+            "name": f"{plan.reference.dataset} {context}",
+            "digest": split.fingerprint(),
+            "profile": {"images": len(split), "shape": list(split.images.shape[1:])},
+            "source": str(folder.absolute()) if folder else plan.reference.dataset,
+        }
+        for context, split in splits.items()
+    ]
+
+
 def publish_baselines(
     tracker: Tracker, plan: Plan, data: TrialData, folder: Path, split_name: str
 ) -> None:

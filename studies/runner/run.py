@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
-from studies.ledger.ledger import ENDED, Ledger, Phase
+from studies.ledger.ledger import ENDED, Ledger, LedgerTrial, Phase
 from studies.runner import capacity, cluster, planning, publication
 from studies.runner.console import Console
+from studies.runner.course import Course
 from studies.runner.interrupts import StopRequest
 from studies.runner.planning import Plan
 from studies.runner.settings import Settings
-from studies.scheduling.desk import Desk, Limits
+from studies.scheduling.desk import Desk, Limits, announce, attach_weights
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
@@ -28,6 +30,7 @@ from vae_trainables import checkpoint, datasets
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.helpers import with_helpers
 
+UNDELIVERED = 3  # exit code: all is trained, but the tracker does not hold it
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
 
@@ -66,18 +69,23 @@ class Run:
     ledger: Ledger
     folder: Path
     uri: str
+    artifacts: str | None
+    """Where a tracker without a server keeps the artifacts."""
     console: Console
     stop: StopRequest
-    sender: socket.socket | None
+    sender: socket.socket
     """The line to a sender that was started ahead."""
     announced: capacity.Workers | None = None
     """Of how many workers the user has been told already."""
     began: float = field(default_factory=time.monotonic)
+    course: Course = field(init=False)
 
     def run(self) -> int:
         """Train what is left to train; close everything however it ends."""
         spool, name = self.folder / "spool", self.plan.name
-        tracker = Tracker(spool, self.uri, name, self._artifacts(), self.sender)
+        data = publication.data_sets(self.plan, self.data)
+        tracker = Tracker(spool, self.uri, name, self.artifacts, self.sender, data)
+        self.course = Course(tracker, self.ledger, self.plan)
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
             tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
@@ -94,8 +102,10 @@ class Run:
             outcome, code = stopped.reason, self.stop.exit_code
         finally:
             undelivered = self._close(tracker, outcome, patience)
+        for remark in tracker.state().notes:
+            self.console.say(f"note: MLflow: {remark}")
         self.console.farewell(outcome, self.uri, undelivered, self.ledger)
-        return code
+        return UNDELIVERED if undelivered and code == 0 else code
 
     def _phase(self, phase: Phase, tracker: Tracker) -> None:
         """Train all trials of one phase. A search is not given the test split."""
@@ -119,6 +129,7 @@ class Run:
             raise
         finally:
             self.console.stop_watching()
+            self._last_point()
             self.stop.at_once = True
 
     def _train(self, desk: Desk, data: dict[str, Any], phase: Phase) -> None:
@@ -157,7 +168,7 @@ class Run:
         return workers.count
 
     def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
-        settings, plan, ledger = self.plan.settings, self.plan, self.ledger
+        settings, plan, ledger, course = self.plan.settings, self.plan, self.ledger, self.course
         match phase:
             case "search":
                 ledger.use_sampler(plan.sampler(ledger.suggested))
@@ -172,6 +183,7 @@ class Run:
         def watch() -> None:
             self.stop.check()
             self.console.tick()
+            course.tick()
 
         return Desk(
             ledger,
@@ -194,12 +206,36 @@ class Run:
         )
 
     def _repair(self, tracker: Tracker) -> None:
-        """What a driver that was killed could not do: tell of its end, remove checkpoints."""
+        """What a driver that was killed could not do: tell of its end, remove checkpoints.
+
+        And what a failing disk has taken from the spool, as far as the ledger holds it.
+        """
+        for line in tracker.damaged:
+            self.console.say(
+                f"note: {line}: a disk has changed what was written; what the line said is told "
+                "again as far as the ledger holds it, a finished trial's epoch may be missing in "
+                "MLflow"
+            )
         for trial in self.ledger.trials.values():
+            if trial.attempt and tracker.last_status(trial.key) is None:
+                announce(tracker, trial, publication.trial_tags(self.plan))
             if trial.status in ENDED:
+                self._tell_end(tracker, trial)
                 checkpoint.discard(self.folder / "trials" / trial.key)
             elif trial.attempt:
                 tracker.ended(trial.key, "interrupted", trial.reason)
+
+    def _tell_end(self, tracker: Tracker, trial: LedgerTrial) -> None:
+        """The ledger calls a trial ended: the spool must do so too."""
+        if trial.attempt and tracker.last_status(trial.key) != trial.status:
+            if trial.status == "finished":
+                attach_weights(tracker, trial, self.folder / "trials" / trial.key)
+            tracker.ended(trial.key, trial.status, trial.reason)
+
+    def _last_point(self) -> None:
+        """Of the study's course, after a phase; where it cannot be written, the end will say so."""
+        with suppress(SpoolError):
+            self.course.point()
 
     def _interrupt(self, desk: Desk, reason: str) -> None:
         """Note down what was under way; where that fails, the next start finds it out."""
@@ -220,9 +256,3 @@ class Run:
         except (LedgerError, SpoolError) as error:
             return str(error)
         return undelivered
-
-    def _artifacts(self) -> str | None:
-        """Where the embedded tracker keeps artifacts; a server knows itself."""
-        if not self.uri.startswith("sqlite"):
-            return None
-        return (self.plan.settings.storage.absolute() / "artifacts" / self.folder.name).as_uri()

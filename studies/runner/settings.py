@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 
 from studies.errors import InputError
+from studies.tracker import address
 from vae_trainables.config import Precision
 
 SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
@@ -153,8 +153,8 @@ class Settings:
     tracking_uri: Annotated[
         str | None,
         _option(
-            "MLflow: sqlite:///file or http://server; default: MLFLOW_TRACKING_URI, else "
-            "mlflow.db in the storage.",
+            "MLflow: http://server, sqlite:///file, postgresql://… or mysql://…; default: "
+            "MLFLOW_TRACKING_URI, else mlflow.db in the storage.",
             RECORD,
         ),
     ] = None
@@ -202,26 +202,29 @@ class Settings:
             raise InputError(
                 f"--slots-per-gpu is {self.slots_per_gpu!r}; give auto or a number from 1"
             )
-        if self.study is not None and not self.study.strip():
-            raise InputError("--study is empty; give the study a name")
         if self.reference and self.confirm_only:
             raise InputError("--reference and --confirm-only exclude each other")
         if self.data is not None and (self.dataset is not None or self.data_dir is not None):
             raise InputError("--data excludes --dataset and --data-dir: it takes a path or a name")
-        self._check_uri()
-
-    def _check_uri(self) -> None:
-        uri = self.tracking_uri or "sqlite:///x"
+        self._check_name()
         try:
-            scheme = urlsplit(uri).scheme
-        except ValueError as error:
-            raise InputError(f"--tracking-uri is no address: {error}") from error
-        if scheme == "sqlite" and not uri.startswith("sqlite:///"):
-            raise InputError(f"--tracking-uri is {uri}; a file needs three slashes: sqlite:///FILE")
-        if scheme not in ("sqlite", "http", "https", "postgresql", "mysql"):
+            address.check(self.tracking_uri or "sqlite:///x")
+        except address.AddressError as error:
+            raise InputError(str(error)) from error
+
+    def _check_name(self) -> None:
+        """The study's name is the name of its experiment in MLflow."""
+        name = self.study or "x"
+        if not name.strip():
+            raise InputError("--study is empty; give the study a name")
+        if len(name) > LONGEST_NAME:
             raise InputError(
-                f"--tracking-uri has the scheme {scheme!r}; give sqlite:///FILE or http://HOST:PORT"
+                f"--study has {len(name)} characters; MLflow's databases take {LONGEST_NAME}"
             )
+        if not name.isprintable():  # half a character of a wrong encoding, a line's end
+            raise InputError(f"--study is {name!a}; it must be readable text in one line")
+        if name == "Default":
+            raise InputError("--study is 'Default', which MLflow keeps for itself; choose another")
 
     @property
     def slots(self) -> int | None:
@@ -230,6 +233,7 @@ class Settings:
 
 
 MOST = 2**62
+LONGEST_NAME = 250
 LARGEST_SEED = 1_000_000  # from there on seeds are fresh ones, of confirmations
 _AT_LEAST = {
     "trials": 1,
@@ -269,7 +273,7 @@ def with_preset(values: dict[str, object]) -> Settings:
     initial = {f.name: f.default for f in fields(Settings)}
     preset = PRESETS.get(str(values.get("preset")), {})
     defaults = {} if values.get("reference") else DEFAULTS
-    filled: dict[str, object] = {"tracking_uri": os.environ.get("MLFLOW_TRACKING_URI") or None}
+    filled: dict[str, object] = {"tracking_uri": os.environ.get(address.VARIABLE) or None}
     filled |= {**defaults, **preset}
     if values.get("confirm_only"):
         filled.setdefault("confirm_top", CONFIRM_TOP)

@@ -47,6 +47,27 @@ class Tally:
     lost_workers: Counter[str] = field(default_factory=Counter)
 
 
+def announce(tracker: Tracker, trial: LedgerTrial, study_tags: dict[str, str]) -> None:
+    """The tracker opens the trial's run, with its configuration."""
+    tags = study_tags | {
+        names.PHASE: trial.phase,
+        names.SEED: trial.config.seed,
+        names.CONFIG: trial.group,
+        names.REFERENCE: str(trial.reference).lower(),
+        names.ATTEMPT: trial.attempt,
+        names.LIKE: trial.like,
+    }
+    tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+
+
+def attach_weights(tracker: Tracker, trial: LedgerTrial, folder: Path) -> None:
+    """What a finished trial leaves in its `folder`."""
+    tracker.artifact(trial.key, folder / session.WEIGHTS, "checkpoint")
+    tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
+    if trial.phase != "search":
+        tracker.artifact(trial.key, folder / session.ROBUSTNESS)
+
+
 class Desk:
     """One phase of one study.
 
@@ -104,19 +125,7 @@ class Desk:
         """A worker begins the trial, or begins it again."""
         self._last_sign = time.monotonic()
         self.ledger.start(trial)
-        self._announce(trial)
-
-    def _announce(self, trial: LedgerTrial) -> None:
-        """The tracker opens the trial's run."""
-        tags = self.study_tags | {
-            names.PHASE: trial.phase,
-            names.SEED: trial.config.seed,
-            names.CONFIG: trial.group,
-            names.REFERENCE: str(trial.reference).lower(),
-            names.ATTEMPT: trial.attempt,
-            names.LIKE: trial.like,
-        }
-        self.tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+        announce(self.tracker, trial, self.study_tags)
 
     def report(self, trial: LedgerTrial, record: Record) -> bool:
         """Take a record; True if the trial ends here, by itself or by the pruner."""
@@ -177,11 +186,8 @@ class Desk:
             if not math.isfinite(value):
                 self.end(trial, "diverged", f"{objective.metric} is {value}")
                 return
-        folder = self.folder_of(trial)
-        self.tracker.artifact(trial.key, folder / session.WEIGHTS, "checkpoint")
-        self.tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
+        attach_weights(self.tracker, trial, self.folder_of(trial))
         if trial.phase != "search":
-            self.tracker.artifact(trial.key, folder / session.ROBUSTNESS)
             self.tracker.tags(trial.key, {names.TEST_OPENED: now_ms()})
         self.end(trial, "finished", "", values)
 
@@ -279,7 +285,7 @@ class Desk:
         if hand:
             self._last_sign = time.monotonic()
         for trial in hand:
-            self._announce(trial)
+            announce(self.tracker, trial, self.study_tags)
         return hand
 
     def _commit(self) -> None:

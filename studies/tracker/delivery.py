@@ -6,23 +6,29 @@ so MLflow stores a repeated point once. No other module writes to MLflow during 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
 
 from studies.tracker import names
+from studies.tracker.store import connect, open_experiment
 
 METRICS_PER_CALL = 800  # MLflow takes 1000 items in one batch,
 ITEMS_PER_CALL = 100  # at most so many of them parameters, and so many tags
-FOR_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # what the UI opens with
 TEXT_LIMIT = 5000  # of a tag or parameter value
 
 
@@ -34,6 +40,7 @@ class _Known:
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     status: str = "RUNNING"
+    has_data: bool = False  # its data sets are logged
 
 
 @dataclass
@@ -54,8 +61,8 @@ class Delivery:
 
     Key "" is the parent run, any other key the trial's child run. Raises what MLflow raises; the
     caller retries the same events later. An artifact that fails is handed to `refused` instead:
-    a broken artifact store must not hold up the metrics. Events of a run that somebody deleted
-    in MLflow are left out.
+    a broken artifact store must not hold up the metrics. What somebody deleted in MLflow is
+    restored; `notes` says so.
     """
 
     def __init__(
@@ -64,11 +71,13 @@ class Delivery:
         study: str,
         artifact_location: str | None,
         refused: Callable[[dict[str, Any], Exception], None] | None = None,
+        data: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.study, self.refused = study, refused
-        make_database(uri)
-        self.client = MlflowClient(tracking_uri=uri)
-        self.experiment = self._experiment(artifact_location)
+        """data: the study's data sets, each with `context`, `name`, `digest`, `profile`…"""
+        self.study, self.refused, self.data = study, refused, data
+        self.client = connect(uri, study, artifact_location)
+        self.experiment, opening = open_experiment(self.client, study, artifact_location)
+        self.notes = ["its experiment was deleted: restored"] if opening == "restored" else []
         self.runs: dict[str, _Known] = {}
         self._learn()
 
@@ -77,11 +86,11 @@ class Delivery:
         for key, group in groupby(sorted(events, key=_key), key=_key):
             news = _News()
             for event in group:
-                if event["event"] == "run" or key in self.runs:
-                    fields = {name: value for name, value in event.items() if name != "event"}
-                    getattr(self, f"_{event['event']}")(news, **fields)
-            if key in self.runs:
-                self._send(key, news)
+                if event["event"] != "run" and key not in self.runs:
+                    self._create(key, {}, None)  # the line that opened it was damaged
+                fields = {name: value for name, value in event.items() if name != "event"}
+                getattr(self, f"_{event['event']}")(news, **fields)
+            self._send(key, news)
 
     def abandon(self) -> None:
         """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
@@ -91,44 +100,63 @@ class Delivery:
                 self._send(key, _News(tags=reason))
                 self._terminate(known, "KILLED", None)
 
-    def _experiment(self, artifact_location: str | None) -> str:
-        found = self.client.get_experiment_by_name(self.study)
-        if found is None:
-            made = self.client.create_experiment(
-                self.study, artifact_location=artifact_location, tags=FOR_TRAINING
-            )
-            return str(made)
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-
     def _learn(self) -> None:
-        """Read what MLflow already holds of this study."""
+        """Read what MLflow holds of this study; restore what was deleted of it."""
+        ours = [run for run in self._all_runs() if run.data.tags.get(names.STUDY) == self.study]
+        restored = []
+        for run in sorted(ours, key=_is_deleted):  # in each half, by start
+            key = run.data.tags.get(names.TRIAL, "")
+            if _is_deleted(run) and key not in self.runs:
+                self.client.restore_run(run.info.run_id)
+                restored.append(f"trial {key}" if key else "the study")
+            self._remember(key, run)
+        if restored:
+            self.notes.append(f"deleted runs were restored: {', '.join(restored)}")
+
+    def _all_runs(self) -> Iterator[Run]:
         token: str | None = None
         while True:
             page = self.client.search_runs(
                 [self.experiment],
-                run_view_type=ViewType.ACTIVE_ONLY,
+                run_view_type=ViewType.ALL,
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            for run in page:
-                if run.data.tags.get(names.STUDY) == self.study:
-                    self._remember(run)
+            yield from page
             token = page.token
             if not token:
                 return
 
-    def _remember(self, run: Run) -> None:
+    def _remember(self, key: str, run: Run) -> None:
         """Of two runs with one key, which only a torn creation leaves, the first one counts."""
-        key = run.data.tags.get(names.TRIAL, "")
-        if key in self.runs:
+        if key not in self.runs:
+            self.runs[key] = _Known(
+                run.info.run_id,
+                dict(run.data.tags),
+                dict(run.data.params),
+                run.info.status,
+                bool(run.inputs and run.inputs.dataset_inputs),
+            )
+        elif not _is_deleted(run):
             self.client.delete_run(run.info.run_id)
-            return
-        self.runs[key] = _Known(
-            run.info.run_id, dict(run.data.tags), dict(run.data.params), run.info.status
+
+    def _create(self, key: str, tags: Mapping[str, str], time: int | None, name: str = "") -> None:
+        """A run of its own for `key`, below the study's."""
+        whole = {names.STUDY: self.study, **tags}
+        if key:
+            whole |= {names.TRIAL: key}
+            whole = {names.ROLE: names.ROLE_TRIAL, **whole, **self._parent()}
+        run = self.client.create_run(
+            self.experiment,
+            start_time=time,
+            tags=whole,
+            run_name=name or (f"trial-{key}" if key else self.study),
         )
+        self.runs[key] = _Known(run.info.run_id, whole)
+
+    def _parent(self) -> dict[str, str]:
+        return {names.PARENT: self.runs[""].run_id} if "" in self.runs else {}
 
     def _run(
         self,
@@ -141,21 +169,22 @@ class Delivery:
     ) -> None:
         """Create the run of `key`, or open it again."""
         if key not in self.runs:
-            whole = {names.STUDY: self.study, **_texts(tags)}
-            if key:
-                whole[names.TRIAL] = key
-            if key and "" in self.runs:
-                whole[names.PARENT] = self.runs[""].run_id
-            run = self.client.create_run(
-                self.experiment, start_time=time, tags=whole, run_name=name
-            )
-            self.runs[key] = _Known(run.info.run_id, whole)
+            self._create(key, _texts(tags), time, name)
         known = self.runs[key]
         if known.status != "RUNNING":
             self.client.update_run(known.run_id, status="RUNNING")
             known.status = "RUNNING"
-        news.tags |= _texts(tags)
+        news.tags |= _texts(tags) | (self._parent() if key else {})  # also one made anew
         news.params |= _texts(params)
+        self._log_data(known, str(tags.get(names.PHASE, "")) == "search")
+
+    def _log_data(self, known: _Known, without_test: bool) -> None:
+        """The data sets that a run sees; a search is not given the test images."""
+        if known.has_data or not self.data:
+            return
+        seen = [d for d in self.data if not (without_test and d["context"] == "test")]
+        self.client.log_inputs(known.run_id, [_dataset(**described) for described in seen])
+        known.has_data = True
 
     def _metrics(
         self, news: _News, key: str, epoch: int, values: dict[str, float], time: int
@@ -207,24 +236,19 @@ class Delivery:
         known.status = status
 
 
-def make_database(uri: str) -> None:
-    """Where `uri` is a sqlite file that is not there yet: put a whole one there at once.
+def _dataset(context: str, profile: Mapping[str, Any], source: str, **known: Any) -> DatasetInput:
+    """A data set as MLflow's pages show it; `known`: its name, digest and schema."""
+    dataset = Dataset(
+        source_type="local",
+        source=json.dumps({"uri": source}),
+        profile=json.dumps(profile),
+        **known,
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
-    MLflow builds its tables step by step. A process that opens the file meanwhile breaks it, and
-    so does the end of the one that builds: nobody can open what is left.
-    """
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or (path.exists() and path.stat().st_size):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists() and path.stat().st_size:
-            return
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        MlflowClient(f"sqlite:///{fresh}").search_experiments(max_results=1)
-        os.replace(fresh, path)
+
+def _is_deleted(run: Run) -> bool:
+    return str(run.info.lifecycle_stage) == "deleted"
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

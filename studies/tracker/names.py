@@ -23,6 +23,7 @@ TEST_OPENED = "vae.test_opened"  # milliseconds since 1970
 KIND = "vae.kind"
 DATASET = "vae.dataset"
 COMMIT = "vae.commit"
+PROBE = "vae.probe"  # a run that the check at the start made, and deleted
 
 ROLE_STUDY = "study"
 ROLE_TRIAL = "trial"

@@ -16,15 +16,17 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.tracker.address import AddressError, check, redact
 from studies.tracker.line import URI_VARIABLE, hung_up, told_to_begin
 from studies.tracker.spool import Cursor, Postponed, read_events, read_whole, write_whole
 
 if TYPE_CHECKING:
     from studies.tracker.delivery import Delivery
+    from studies.tracker.probe import Probe
 
 BATCH = 500  # events per delivery; the cursor moves after each
 IDLE_S = 0.1
@@ -44,6 +46,7 @@ class SenderState:
     error: str = ""
     postponed: int = 0  # files that the tracker refused
     runs: dict[str, str] | None = None
+    notes: list[str] = field(default_factory=list)  # what was mended in the tracker
 
 
 def read_state(folder: Path) -> SenderState:
@@ -59,10 +62,11 @@ class Sender:
         self.folder = folder
         self.uri = uri
         self.driver = driver
-        self.cursor = Cursor(folder)
+        self.cursor = Cursor(folder)  # in bytes of the spool
         self.postponed = Postponed(folder)
         self.refusal = ""
         self.delivery: Delivery | None = None
+        self.notes: list[str] = []
         self.pause = IDLE_S
         self.end: int | None = None
 
@@ -109,7 +113,7 @@ class Sender:
             self.delivery = self.delivery or self._connect()
             self._deliver_postponed(self.delivery)
         except Exception as error:
-            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            self._tell(self._line(error))
             return False
         self._tell("")
         return not self.postponed
@@ -117,12 +121,17 @@ class Sender:
     def _deliver_postponed(self, delivery: Delivery) -> None:
         for event in list(self.postponed.events):
             self.postponed.replace([e for e in self.postponed.events if e != event])
-            delivery.deliver([event])
+            delivery.deliver([self._placed(event)])
 
     def _refused(self, event: dict[str, Any], error: Exception) -> None:
-        self.postponed.add(event)
-        name = Path(event["path"]).name
-        self.refusal = f"{name}: {type(error).__name__}: {_first_line(error)}"
+        path, home = Path(event["path"]), self.folder.absolute().parent
+        kept = path.relative_to(home) if path.is_relative_to(home) else path
+        self.postponed.add(event | {"path": str(kept)})
+        name = path.name
+        self.refusal = f"{name}: {self._line(error)}"
+
+    def _line(self, error: Exception) -> str:
+        return f"{type(error).__name__}: {_first_line(error, self.uri)}"
 
     def _farewell(self) -> bool:
         """All of a dead driver's events are delivered: close the runs it left open."""
@@ -132,7 +141,7 @@ class Sender:
             self.delivery = self.delivery or self._connect()
             self.delivery.abandon()
         except Exception as error:
-            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            self._tell(self._line(error))
             return False
         return True
 
@@ -142,26 +151,53 @@ class Sender:
             if self.delivery is None:
                 self.delivery = self._connect()
             path = self.folder / "events.jsonl"
-            events, offset = read_events(path, self.cursor.offset, BATCH, self.end)
+            events, offset, damaged = read_events(path, self.cursor.offset, BATCH, self.end)
             closed = bool(events) and events[-1]["event"] == "close"
             closed = closed and offset == self._spooled
-            self.delivery.deliver(event for event in events if event["event"] not in SIGNS)
+            self.delivery.deliver(
+                self._placed(event) for event in events if event["event"] not in SIGNS
+            )
             if offset > self.cursor.offset:
+                for line in damaged:
+                    print(f"left out: {line}", file=sys.stderr)
                 self.cursor.advance(offset)
                 self._tell("")
         except Exception as error:  # the tracker may fail in any way; the study goes on
             self.delivery = None  # whatever we believed about its runs is to be read again
             self.pause = min(self.pause * 2, LONGEST_PAUSE_S)
-            self._tell(f"{type(error).__name__}: {_first_line(error)}")
+            self._tell(self._line(error))
             return False, False
         self.pause = IDLE_S
-        return bool(events), closed
+        return bool(events or damaged), closed
+
+    def _placed(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An event about a file, which lies in the study's folder wherever that is now."""
+        if event["event"] != "artifact":
+            return event
+        return event | {"path": str(self.folder.absolute().parent / event["path"])}
 
     def _connect(self) -> Delivery:
         from studies.tracker.delivery import Delivery  # imports mlflow: seconds
 
         study = json.loads((self.folder / "study.json").read_text())
-        return Delivery(self.uri, study["study"], study["artifact_location"], self._refused)
+        data = study.get("data", ())
+        delivery = Delivery(
+            self.uri, study["study"], study["artifact_location"], self._refused, data
+        )
+        self.notes += delivery.notes
+        self._complete(delivery)
+        return delivery
+
+    def _complete(self, delivery: Delivery) -> None:
+        """Tell all from the beginning where runs that were delivered are gone for good."""
+        told = read_events(self.folder / "events.jsonl", 0, sys.maxsize, self.cursor.offset).events
+        gone = {str(e["key"]) for e in told if e["event"] == "run"} - delivery.runs.keys()
+        if gone:
+            self.notes.append(
+                f"{len(gone)} runs were deleted for good: made anew from what the study's spool "
+                "and folder hold"
+            )
+            self.cursor.advance(0)
 
     def _tell(self, error: str) -> None:
         runs = {k: v.run_id for k, v in self.delivery.runs.items()} if self.delivery else None
@@ -170,7 +206,11 @@ class Sender:
         if not error and self.postponed:
             error = self.refusal
         state = SenderState(
-            self.cursor.offset, error.replace(self.uri, "<tracking-uri>"), len(self.postponed), runs
+            self.cursor.offset,
+            error.replace(self.uri, "<tracking-uri>"),
+            len(self.postponed),
+            runs,
+            self.notes,
         )
         try:
             write_whole(self.folder / "sender.json", json.dumps(asdict(state)))
@@ -178,8 +218,8 @@ class Sender:
             print(f"cannot write sender.json: {trouble}", file=sys.stderr)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+def _first_line(error: Exception, uri: str) -> str:
+    return redact((str(error).strip().splitlines() or [""])[0], uri)[:300]
 
 
 def hold_lock(folder: Path) -> Any:
@@ -199,23 +239,22 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="a study's spool: STORAGE/STUDY/spool")
     parser.add_argument("--tracking-uri", help="where to; default: where the study was sent")
     parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--probe", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     uri = options.tracking_uri or os.environ.get(URI_VARIABLE) or stored_uri(options.folder)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    set_up_mlflow()
     driver = None
     if options.line is not None:
         driver = socket.socket(fileno=options.line)
-        stand_back()
-        gc.disable()  # there is no garbage among modules
-        with suppress(Exception):  # raised again, and told, where it is needed
-            import studies.tracker.delivery  # noqa: F401  # with MLflow, while the driver starts
-        gc.enable()
-        if not told_to_begin(driver):
+        if not get_ready(driver, uri, options.probe):
             return 0
         write_log(options.folder / "sender.log")
+    else:
+        try:
+            check(uri)
+        except AddressError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     lock = hold_lock(options.folder)
     try:
         whole = Sender(options.folder, uri, driver).run()
@@ -224,6 +263,55 @@ def main() -> int:
     if not whole:
         print(f"not delivered: {read_state(options.folder).error}", file=sys.stderr)
     return 0 if whole else 1
+
+
+def set_up_mlflow() -> None:
+    """MLflow's settings, of which its own variables may change those of requests."""
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+
+def get_ready(driver: socket.socket, uri: str, asked: tuple[str, str | None] | None) -> bool:
+    """Import MLflow while the driver starts, say whether it can be used, wait for the word.
+
+    Until the driver has heard what it asked, both are in a hurry: it will wait for this.
+    """
+    if asked is None:
+        stand_back()
+    gc.disable()  # there is no garbage among modules
+    with suppress(Exception):  # raised again, and told, where it is needed
+        import studies.tracker.delivery  # noqa: F401
+    gc.enable()
+    probe = None
+    if asked is not None:
+        probe = look(driver, uri, *asked)
+        stand_back()
+    if told_to_begin(driver):
+        return True
+    if probe is not None:
+        probe.undo()
+    return False
+
+
+def look(
+    driver: socket.socket, uri: str, study: str, artifact_location: str | None
+) -> Probe | None:
+    """Find out whether the study can be recorded, and tell the driver."""
+    probe = None
+    try:
+        from studies.tracker.probe import Probe
+
+        probe = Probe(uri, study, artifact_location)
+        said = probe.run().line()
+    except Exception as error:  # a database, a server and MLflow itself raise anything
+        line = _first_line(error, uri) or type(error).__name__
+        said = json.dumps({"error": line, "holds_study": False}).encode() + b"\n"
+    with suppress(ConnectionError):
+        driver.send(said, socket.MSG_NOSIGNAL)
+    return probe
 
 
 def stand_back() -> None:
@@ -242,9 +330,14 @@ def write_log(path: Path) -> None:
 
 
 def stored_uri(folder: Path) -> str:
-    """The tracking URI in the spool's header; exits with a line if there is none."""
-    header = folder / "study.json"
-    uri = json.loads(header.read_text()).get("uri") if header.exists() else None
+    """The tracking URI in the spool's header; exits with a line if there is none.
+
+    A tracker in the study's storage is found there, also after the storage was moved.
+    """
+    header = read_whole(folder / "study.json") or {}
+    uri = header.get("uri")
+    if header.get("embedded"):
+        uri = f"sqlite:///{folder.absolute().parent.parent}/{header['embedded']}"
     if not uri:
         sys.exit(f"{folder}: no tracking URI is kept here, give --tracking-uri")
     return str(uri)

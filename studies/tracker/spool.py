@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class SpoolError(OSError):
@@ -133,17 +133,48 @@ def read_whole(path: Path) -> Any:
         return None
 
 
-def read_events(
-    path: Path, offset: int, limit: int, end: int | None = None
-) -> tuple[list[dict[str, Any]], int]:
-    """Up to `limit` whole events from `offset` on, not beyond `end`; and the offset after them."""
+class Reading(NamedTuple):
+    """Events, the offset in bytes after them, and a sentence for each line that is none."""
+
+    events: list[dict[str, Any]]
+    offset: int
+    damaged: list[str]
+
+
+def read_events(path: Path, offset: int, limit: int, end: int | None = None) -> Reading:
+    """Up to `limit` whole events from `offset` on, not beyond `end`.
+
+    A line that a failing disk has changed is left out, and stays in the file.
+    """
     events: list[dict[str, Any]] = []
+    damaged: list[str] = []
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             beyond = end is not None and offset + len(line) > end
             if beyond or not line.endswith(b"\n") or len(events) == limit:
                 break
-            events.append(json.loads(line))
+            event, fault = _parsed(line)
+            if event is None:
+                damaged.append(f"{path}:{_line_number(path, offset)} is damaged ({fault})")
+            else:
+                events.append(event)
             offset += len(line)
-    return events, offset
+    return Reading(events, offset, damaged)
+
+
+def _parsed(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The event of a line, or what is wrong with the line."""
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        return None, str(error)
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None, "it holds no event"
+    return event, ""
+
+
+def _line_number(path: Path, offset: int) -> int:
+    """Of the line that begins at `offset`, from 1."""
+    with path.open("rb") as file:
+        return file.read(offset).count(b"\n") + 1

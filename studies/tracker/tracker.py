@@ -8,10 +8,12 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from studies.tracker import names
+from studies.tracker.address import has_secret, redact, sqlite_file
 from studies.tracker.line import begin, hung_up, start_sender
 from studies.tracker.sender import SenderState, read_state
 from studies.tracker.spool import Cursor, Spool, read_events, read_whole, write_whole
@@ -27,7 +29,9 @@ def now_ms() -> int:
 class Tracker:
     """Records one study: every method returns at once, the sender delivers.
 
-    sender: the line to one that was started ahead, for this folder and this tracker.
+    sender: the line to one that was started ahead, for this folder and this tracker. data: the
+    study's data sets, as `Delivery` takes them. `damaged` names the lines of the spool that
+    cannot be read: what they said is left out, unless it is told again.
     """
 
     def __init__(
@@ -37,31 +41,41 @@ class Tracker:
         study: str,
         artifact_location: str | None = None,
         sender: socket.socket | None = None,
+        data: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.folder = folder
         self.uri = uri
         self.study_name = study
         self.spool = Spool(folder)
-        address = hashlib.sha256(uri.encode()).hexdigest()[:16]
-        header = {"study": study, "artifact_location": artifact_location, "address": address}
-        if uri.startswith("sqlite:") or "@" not in uri:  # a secret stays out of files
-            header["uri"] = uri
+        header = _header(folder, uri)
         cursor, before = Cursor(folder), read_whole(folder / "study.json") or header
         cursor.check(self.spool.path)
-        if before.get("address", address) != address:
+        if before.get("address", header["address"]) != header["address"]:
             cursor.advance(0)  # another tracker: it gets all from the beginning
+        header |= {"study": study, "artifact_location": artifact_location, "data": list(data)}
         write_whole(folder / "study.json", json.dumps(header))
-        self._told = self._epochs_told()
+        self._told: dict[str, set[int]] = {}  # epochs that are in the spool, by trial
+        self._last: dict[str, str] = {}  # the status in which a run's events leave it
+        self.damaged = self._look_back()
         self._sender = sender or self._start_sender()
         begin(self._sender)
 
-    def _epochs_told(self) -> dict[str, int]:
-        """The last epoch of each trial in the spool: what a killed driver told already."""
-        told: dict[str, int] = {}
-        for event in read_events(self.spool.path, 0, sys.maxsize)[0]:
-            if event["event"] == "metrics":
-                told[event["key"]] = max(event["epoch"], told.get(event["key"], 0))
-        return told
+    def _look_back(self) -> list[str]:
+        """Learn from the spool what was told by drivers before; the lines that are none."""
+        events, _, damaged = read_events(self.spool.path, 0, sys.maxsize)
+        for event in events:
+            match event["event"]:
+                case "metrics":
+                    self._told.setdefault(event["key"], set()).add(event["epoch"])
+                case "run":
+                    self._last[event["key"]] = "running"
+                case "status" if event["key"] in self._last:
+                    self._last[event["key"]] = event["status"]
+        return damaged
+
+    def last_status(self, key: str) -> str | None:
+        """How the spool leaves a run; None where it does not hold how the run was opened."""
+        return self._last.get(key)
 
     def _start_sender(self) -> socket.socket:
         return start_sender(self.folder, self.uri)
@@ -92,9 +106,9 @@ class Tracker:
 
     def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:
         """A trial's metrics after `epoch`, once: one that goes on repeats what it told before."""
-        if epoch <= self._told.get(key, 0):
+        if epoch in self._told.setdefault(key, set()):
             return
-        self._told[key] = epoch
+        self._told[key].add(epoch)
         self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
 
     def tags(self, key: str, tags: dict[str, Any]) -> None:
@@ -102,8 +116,11 @@ class Tracker:
         self.spool.append(event="tags", key=key, tags=tags)
 
     def artifact(self, key: str, path: Path, folder: str | None = None) -> None:
-        """Attach a file, which must stay where it is until it is delivered."""
-        self.spool.append(event="artifact", key=key, path=str(path), folder=folder)
+        """Attach a file, which must stay where it is, in the study's folder, until delivered."""
+        home = self.folder.absolute().parent
+        place = path.absolute()
+        relative = place.relative_to(home) if place.is_relative_to(home) else place
+        self.spool.append(event="artifact", key=key, path=str(relative), folder=folder)
 
     def ended(self, key: str, status: str, reason: str) -> None:
         """How a run ended; key "" is the study's."""
@@ -151,3 +168,12 @@ class Tracker:
             f"({state.error or 'no answer'}); they are kept: send them with "
             f"python -m studies.tracker.sender {shlex.quote(str(self.folder))}"
         )
+
+
+def _header(folder: Path, uri: str) -> dict[str, Any]:
+    """What the spool remembers of its tracker: nothing secret, and nothing that a move changes."""
+    database = sqlite_file(uri)
+    if database is not None and database.parent == folder.absolute().parent.parent:
+        return {"embedded": database.name, "address": f"embedded {database.name}"}
+    address = hashlib.sha256(redact(uri).encode()).hexdigest()[:16]
+    return {"address": address} if has_secret(uri) else {"address": address, "uri": uri}

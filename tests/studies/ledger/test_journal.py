@@ -18,13 +18,13 @@ def lines(path: Path) -> list[bytes]:
 def test_what_was_appended_is_read_back_from_memory_and_from_disk(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     assert list(journal.read_logs(0)) == []
-    journal.append_logs([{"a": 1}, {"a": 2}])
-    assert list(journal.read_logs(0)) == [{"a": 1}, {"a": 2}]
-    journal.append_logs([{"a": 3}])
-    assert list(journal.read_logs(2)) == [{"a": 3}]
+    journal.append_logs([{"op_code": 1}, {"op_code": 2}])
+    assert list(journal.read_logs(0)) == [{"op_code": 1}, {"op_code": 2}]
+    journal.append_logs([{"op_code": 3}])
+    assert list(journal.read_logs(2)) == [{"op_code": 3}]
     assert list(journal.read_logs(3)) == []
     journal.close()
-    assert list(Journal(tmp_path / "j").read_logs(1)) == [{"a": 2}, {"a": 3}]
+    assert list(Journal(tmp_path / "j").read_logs(1)) == [{"op_code": 2}, {"op_code": 3}]
 
 
 def test_a_second_driver_is_refused_until_the_first_closes(tmp_path: Path) -> None:
@@ -35,23 +35,25 @@ def test_a_second_driver_is_refused_until_the_first_closes(tmp_path: Path) -> No
     Journal(tmp_path / "j").close()
 
 
-@pytest.mark.parametrize("torn", [b'{"a": 3', b'{"a": 3}', b"\x00\x00\x00\n", b'{"a":\n'])
+@pytest.mark.parametrize(
+    "torn", [b'{"op_code": 3', b'{"op_code": 3}', b"\x00\x00\x00\n", b'{"op_code":\n']
+)
 def test_a_torn_last_line_is_cut_off_and_kept_beside(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "j"
-    path.write_bytes(b'{"a": 1}\n{"a": 2}\n' + torn)
+    path.write_bytes(b'{"op_code": 1}\n{"op_code": 2}\n' + torn)
     journal = Journal(path)
-    assert list(journal.read_logs(0)) == [{"a": 1}, {"a": 2}]
+    assert list(journal.read_logs(0)) == [{"op_code": 1}, {"op_code": 2}]
     assert journal.repaired is not None
     assert "torn" in journal.repaired
     assert next(tmp_path.glob("j.torn-*")).read_bytes() == torn
-    journal.append_logs([{"a": 3}])
-    assert lines(path)[-1] == b'{"a":3}'
+    journal.append_logs([{"op_code": 3}])
+    assert lines(path)[-1] == b'{"op_code":3}'
 
 
 def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "j"
-    path.write_bytes(b'{"a": 1}\nrubbish\n{"a": 2}\n')
-    with pytest.raises(LedgerError, match="line 2 is damaged"):
+    path.write_bytes(b'{"op_code": 1}\nrubbish\n{"op_code": 2}\n')
+    with pytest.raises(LedgerError, match=":2 is damaged"):
         list(Journal(path).read_logs(0))
     assert len(lines(path)) == 3
 
@@ -61,7 +63,7 @@ def test_a_full_disk_leaves_only_whole_lines(
 ) -> None:
     path = tmp_path / "j"
     journal = Journal(path)
-    journal.append_logs([{"a": 1}])
+    journal.append_logs([{"op_code": 1}])
     real, calls = os.write, []
 
     def half_then_full(fd: int, data: bytes) -> int:
@@ -72,19 +74,19 @@ def test_a_full_disk_leaves_only_whole_lines(
 
     monkeypatch.setattr(os, "write", half_then_full)
     with pytest.raises(LedgerError, match="No space left"):
-        journal.append_logs([{"a": 2, "long": "x" * 50}])
+        journal.append_logs([{"op_code": 2, "long": "x" * 50}])
     monkeypatch.undo()
-    assert lines(path) == [b'{"a":1}']
-    journal.append_logs([{"a": 3}])
-    assert lines(path) == [b'{"a":1}', b'{"a":3}']
+    assert lines(path) == [b'{"op_code":1}']
+    journal.append_logs([{"op_code": 3}])
+    assert lines(path) == [b'{"op_code":1}', b'{"op_code":3}']
 
 
 def test_lines_written_together_reach_the_file_at_once_or_never(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     with journal.together():
-        journal.append_logs([{"a": 1}])
+        journal.append_logs([{"op_code": 1}])
         assert lines(tmp_path / "j") == []
-        journal.append_logs([{"a": 2}])
+        journal.append_logs([{"op_code": 2}])
     assert len(lines(tmp_path / "j")) == 2
 
 

@@ -173,18 +173,51 @@ def test_phases_do_not_mix_and_lend_parameters(ledger: Ledger) -> None:
     assert ledger.suggested == 1
 
 
-def test_names_that_give_the_same_folder_are_told_apart(tmp_path: Path) -> None:
-    folder = study_folder(tmp_path, "a b")
-    assert folder == study_folder(tmp_path, "a/b")
-    ledger = Ledger(folder, "a b")
+LONG = "x" * 240
+NAMES = (
+    *(
+        "a b",
+        "a/b",
+        "a_b",
+        "..",
+        ".",
+        "...",
+        "../..",
+        ".hidden",
+        "hidden",
+        "artifacts",
+        "Artifacts",
+    ),
+    *("mlflow.db", "mlflow.db-wal", "mlflow.db.lock", f"{LONG}1", f"{LONG}2", "ü" * 200, "A", "é"),
+)
+
+
+def test_every_name_has_a_folder_of_its_own_in_the_storage(tmp_path: Path) -> None:
+    """And none is what else lies there, or has a name that a file system refuses."""
+    folders = [study_folder(tmp_path, name) for name in NAMES]
+    assert len({folder.name.lower() for folder in folders}) == len(NAMES)
+    for folder in folders:
+        assert folder.parent == tmp_path
+        assert not folder.name.lower().startswith((".", "artifacts-x", "mlflow.db.lock."))
+        assert folder.name.lower() not in ("artifacts", "mlflow.db", "mlflow.db-wal")
+        folder.mkdir()
+
+
+def test_a_plain_name_is_its_folders_name_and_letters_are_kept(tmp_path: Path) -> None:
+    for name in ("denoise_sweep", "Gürültü", "v1.2-b"):
+        assert study_folder(tmp_path, name).name == name
+    assert study_folder(tmp_path, "gürültü giderme").name.startswith("gürültü_giderme-")
+
+
+def test_a_folder_from_before_there_was_a_hash_is_still_the_studys(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "a_b", "a b")
     ledger.create(GOAL, {})
     ledger.close()
+    assert study_folder(tmp_path, "a b").name == "a_b"
+    assert study_folder(tmp_path, "a/b").name != "a_b"
     with pytest.raises(LedgerError, match="holds the study 'a b'"):
-        Ledger(folder, "a/b")
-
-
-def test_turkish_names_keep_their_letters(tmp_path: Path) -> None:
-    assert study_folder(tmp_path, "gürültü giderme").name == "gürültü_giderme"
+        Ledger(tmp_path / "a_b", "a_b")
+    Ledger(tmp_path / "a_b", "a b").close()  # what was refused holds no lock
 
 
 def test_an_unwritable_folder_is_one_clear_line(tmp_path: Path) -> None:
