@@ -9,13 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-ModelKind = Literal[
-    "mlp_ae", "mlp_vae", "conv_ae", "conv_vae", "res_conv_vae", "cond_conv_vae", "hier_conv_vae"
-]
+from vae_trainables import kinds
+
 LikelihoodKind = Literal["bernoulli", "continuous_bernoulli", "gaussian", "sigma"]
 NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
@@ -28,7 +34,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: ModelKind = "conv_vae"
+    kind: str = Field("conv_vae", description="see `vae_trainables.kinds`, or a file's own")
     image_size: int = Field(28, ge=16, le=64, description="height = width, pixels")
     channels: Literal[1, 3] = 1
     latent_dim: int = Field(16, ge=1, le=1024)
@@ -40,10 +46,39 @@ class ModelConfig(BaseModel):
     likelihood: LikelihoodKind = "bernoulli"
     gaussian_std: float = Field(1.0, gt=0, description="fixed std of the gaussian likelihood")
 
+    own: dict[str, Any] = Field(
+        default_factory=dict, description="the kind's own hyperparameters, by their names"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, values: Any) -> Any:
+        """A kind's own hyperparameters stand beside all others outside, and together in here."""
+        if not isinstance(values, dict):
+            return values
+        names = kinds.own_settings(values.get("kind", "conv_vae")) & values.keys()
+        own = values.get("own", {}) | {name: values[name] for name in names}
+        return {n: v for n, v in values.items() if n not in names} | ({"own": own} if own else {})
+
+    @model_validator(mode="after")
+    def _checked_kind(self) -> Self:
+        object.__setattr__(self, "own", kinds.checked(self.kind, self.own))
+        return self
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return values | values.pop("own", {})
+
     @property
     def variational(self) -> bool:
         """False for plain autoencoders: no posterior variance, no KL, no prior to sample."""
-        return not self.kind.endswith("_ae")
+        return kinds.kind(self.kind).variational
+
+    @property
+    def conditional(self) -> bool:
+        """True where the model is told the class of what it encodes and decodes."""
+        return kinds.kind(self.kind).conditional
 
 
 class TrialConfig(ModelConfig):

@@ -45,18 +45,7 @@ class Denoiser:
 
         Raises CheckpointError if either is damaged, or if they do not belong together.
         """
-        tensors, meta = checkpoint.read_tensors(weights)
-        prefix = "model/"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        try:
-            given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
-            found = TrialConfig.model_validate(given)
-            model = models.build(found)
-            model.load_state_dict(state)
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
-        return cls(found, model.eval(), likelihoods.build(found))
+        return cls(*rebuild(weights, config))
 
     def denoise(self, images: Any) -> Floats:
         """Clean images in [0, 1], shaped as given, decoded from the latent mean.
@@ -107,3 +96,19 @@ def _as_floats(images: NDArray[Any]) -> Floats:
         f"expected values in [0, 1] (or uint8), got {images.dtype} from {low:g} to {high:g}: "
         "scale or clip them first"
     )
+
+
+def rebuild(weights: Path, config: Path | None) -> tuple[TrialConfig, Autoencoder, Likelihood]:
+    """A trained model, ready to be used, and what belongs to it; as `Denoiser.load` has it."""
+    tensors, meta = checkpoint.read_tensors(weights)
+    prefix = "model/"
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
+        trial = TrialConfig.model_validate(given)
+        model = models.build(trial)
+        model.load_state_dict(state)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
+    return trial, model.eval(), likelihoods.build(trial)

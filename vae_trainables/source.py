@@ -15,7 +15,7 @@ import importlib.machinery
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
@@ -37,6 +37,8 @@ class Source:
 
     main: str
     files: Mapping[str, str]
+    root: str = field(default="", compare=False)
+    """The folder where the files lie on this machine: their modules' `__file__`, if given."""
 
     @property
     def module(self) -> str:
@@ -50,6 +52,12 @@ class Source:
             for part in (name, self.files[name]):
                 digest.update(hashlib.sha256(part.encode()).digest())
         return digest.hexdigest()[:16]
+
+    def imports(self) -> set[str]:
+        """Top-level names of all that the files import, their neighbours excepted."""
+        trees = [ast.parse(text) for text in self.files.values()]
+        tops = {module[0] for tree in trees for module in _imported(tree, ()) if module}
+        return tops - {_dotted(name).partition(".")[0] for name in self.files}
 
     def to_json(self) -> str:
         """One text: what workers and the tracker are given."""
@@ -108,7 +116,7 @@ def collect(main: Path) -> Source:
         waiting += _neighbours(path, files[name], main.parent)
         if sum(map(len, files.values())) > LARGEST:
             raise SourceError(f"{main} and its neighbours hold more than {LARGEST:,} bytes of code")
-    return Source(main.name, files)
+    return Source(main.name, files, str(main.parent))
 
 
 def _read(path: Path) -> str:
@@ -189,20 +197,18 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """The spec of a module of the source; None leaves it to others."""
         if fullname not in self.files:
             return None
-        return importlib.machinery.ModuleSpec(
-            fullname,
-            self,
-            origin=self.get_filename(fullname),
-            is_package=self.is_package(fullname),
-        )
+        origin, package = self.get_filename(fullname), self.is_package(fullname)
+        spec = importlib.machinery.ModuleSpec(fullname, self, origin=origin, is_package=package)
+        spec.has_location = True  # `inspect` finds the text by the module's file name
+        return spec
 
     def is_package(self, fullname: str) -> bool:
         """Whether it is an `__init__.py`."""
         return self.files[fullname].endswith("__init__.py")
 
     def get_filename(self, fullname: str) -> str:
-        """What stands for a path in tracebacks."""
-        return f"<source {self.source.digest()}>/{self.files[fullname]}"
+        """The module's `__file__`; where its file is on another machine, what stands for it."""
+        return f"{self.source.root or f'<source {self.source.digest()}>'}/{self.files[fullname]}"
 
     def get_source(self, fullname: str) -> str:
         """Text, for tracebacks and `inspect`."""
@@ -213,9 +219,9 @@ def _place(error: Exception, source: Source) -> str:
     """File and line of the source in which an import failed."""
     trace, place = error.__traceback__, source.main
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name.startswith("<source "):
-            place = f"{name.partition('>/')[2]}:{trace.tb_lineno}"
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if isinstance(trace.tb_frame.f_globals.get("__loader__"), _Finder):
+            place = f"{module.replace('.', '/')}.py:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
 

@@ -5,13 +5,13 @@ Torch is imported on first use only: a report without weights does not need it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.models import sources
 from analysis.tracker.client import Tracker, TrackerError
 from studies.tracker import names
 
@@ -91,19 +91,13 @@ def load(tracker: Tracker, run_id: str, trial: str) -> TrainedModel:
         raise WeightsError(f"the weights of trial {trial} cannot be read: {error}") from error
     if weights is None:
         raise WeightsError(f"trial {trial} has no {names.WEIGHTS_FILE} in the tracker")
-    from vae_trainables import checkpoint, models
-    from vae_trainables.config import TrialConfig
-    from vae_trainables.objective import likelihoods
+    from vae_trainables.checkpoint import CheckpointError
+    from vae_trainables.inference import rebuild
+    from vae_trainables.source import SourceError
 
     try:
-        tensors, meta = checkpoint.read_tensors(weights)
-        given: Any = json.loads(config.read_text("utf-8")) if config else meta["config"]
-        found = TrialConfig.model_validate(given)
-        model = models.build(found)
-        prefix = "model/"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        model.load_state_dict(state)
-    except (checkpoint.CheckpointError, ValueError, KeyError, RuntimeError) as error:
+        sources.adopt(tracker, run_id)
+        return TrainedModel(trial, *rebuild(weights, config))
+    except (CheckpointError, SourceError) as error:
         message = str(error).splitlines()[0]
         raise WeightsError(f"the weights of trial {trial} cannot be used: {message}") from error
-    return TrainedModel(trial, found, model.eval(), likelihoods.build(found))

@@ -27,7 +27,7 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     do the same; a job does it before it connects, for its copy of the code may go then.
     """
     plan = planning.make_plan(definition, settings)
-    uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
+    uri = settings.address_of_tracker
     preflight.storage_is_writable(settings.storage)
     preflight.tracker_answers(uri)
     folder = study_folder(settings.storage.absolute(), plan.name)

@@ -36,6 +36,11 @@ class Plan:
         """The study's name."""
         return self.settings.study or self.definition.kind
 
+    def source_text(self) -> str | None:
+        """The user's own file for those who have to import it; None for a study of ours."""
+        source = self.definition.source
+        return source.to_json() if source is not None else None
+
     def configure(self, trial: optuna.Trial) -> TrialConfig:
         """The configuration that `trial` suggests."""
         return updated(self.reference, self.definition.space(trial))

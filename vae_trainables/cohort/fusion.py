@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from vae_trainables.config import ModelKind, TrialConfig
+from vae_trainables.config import TrialConfig
 from vae_trainables.models.sizes import scaled
 
-FUSIBLE: frozenset[ModelKind] = frozenset({"mlp_ae", "mlp_vae", "conv_ae", "conv_vae"})
+FUSIBLE: frozenset[str] = frozenset({"mlp_ae", "mlp_vae", "conv_ae", "conv_vae"})
 """Kinds with stacked kernels. The others train alone, by the same code with one slot."""
 
 PER_SLOT = frozenset(
