@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command import WHERE, Debug, Study, TrackingUri, one_line_errors, quiet_libraries
+from analysis.models import sources
 from analysis.models.registry import Content, Registered, Registry, registered_name
 from analysis.tracker.client import Tracker, TrackerError, redact
 from analysis.tracker.runs import class_note
@@ -71,7 +72,9 @@ def publish(
         epochs=int(chosen.run["epochs"]),
         conditional=bool(class_note(chosen.run.to_dict())),
         facts={names.STUDY: study, names.TRIAL: chosen.trial, "why": chosen.why},
+        source=sources.source_file(tracker, chosen.run_id),
     )
+    sources.adopt(tracker, chosen.run_id)
     _check(content)
     model_uri = registry.log(chosen.run_id, content)
     note = describe(study, chosen, name, content.example.shape[1:])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import optuna
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from vae_trainables.config import Evaluation, TrialConfig
 
+if TYPE_CHECKING:
+    import optuna
+
+    from vae_trainables.source import Source
+
 Direction = Literal["minimize", "maximize"]
-Space = Callable[[optuna.Trial], dict[str, Any]]
+Space = Callable[["optuna.Trial"], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Goal:
 class StudyDefinition:
     """A question to a family of trials.
 
-    kind: the module's name, as in `python -m studies.<kind>`.
+    kind: the file's name without `.py`, as in `python -m studies.<kind>`.
     reference: the configuration every result is compared with; always the first trial.
     space: define-by-run Optuna space; returns the fields of `reference` that it changes.
     objectives: what may be optimised, by the name used with `--objective`; the first is default.
@@ -67,6 +70,8 @@ class StudyDefinition:
         system is a comparison.
     data: makes the images as arrays by name, as an .npz would hold them (`images` and `labels`,
         `x_train`, `y_train` ...); `reference.dataset` names them. `--data` goes before it.
+    source: the user's own file with its neighbours; None for studies of this package.
+    path: of that file, as the user wrote it.
     """
 
     kind: str
@@ -78,6 +83,19 @@ class StudyDefinition:
     reference_choices: Mapping[str, Any] = field(default_factory=dict)
     companions: tuple[TrialConfig, ...] = ()
     data: Callable[[], Mapping[str, Any]] | None = None
+    source: Source | None = None
+    path: str = ""
+
+    @property
+    def command(self) -> str:
+        """How the study is started, without flags."""
+        return (
+            f"python -m studies.run {self.path}" if self.path else f"python -m studies.{self.kind}"
+        )
+
+    def with_source(self, source: Source, path: str) -> StudyDefinition:
+        """The same study, known to come from a user's own file."""
+        return replace(self, source=source, path=path)
 
     def reference_params(self) -> dict[str, Any]:
         """Values for `optuna.Study.enqueue_trial` that make `space` return the reference."""

@@ -31,6 +31,7 @@ from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.helpers import with_helpers
 from vae_trainables.numerics.precision import effective
 from vae_trainables.numerics.streams import Backend, default_backend
+from vae_trainables.source import Source, SourceError
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
 
@@ -97,12 +98,16 @@ def read(run_id: str, uri: str) -> Original:
             if not name.startswith("time/")
         }
         with tempfile.TemporaryDirectory() as folder:
+            there = {file.path for file in client.list_artifacts(parent)}
             files = {
-                name: json.loads(
-                    Path(client.download_artifacts(parent, name, folder)).read_text("utf-8")
-                )
-                for name in (names.PROVENANCE_FILE, names.STUDY_FILE)
+                name: Path(client.download_artifacts(parent, name, folder)).read_text("utf-8")
+                for name in (names.PROVENANCE_FILE, names.STUDY_FILE, names.SOURCE_FILE)
+                if name in there or name != names.SOURCE_FILE
             }
+        if names.SOURCE_FILE in files:
+            Source.from_json(files[names.SOURCE_FILE]).load()
+    except SourceError as error:
+        raise InputError(f"run {run_id}: {error}") from error
     except MlflowException as error:
         raise InputError(f"run {run_id}: {str(error).splitlines()[0]}") from error
     device = run.data.tags.get("vae.device", "cpu")
@@ -111,8 +116,8 @@ def read(run_id: str, uri: str) -> Original:
         TrialConfig.from_texts(run.data.params),
         metrics,
         names.TEST_OPENED in run.data.tags,
-        files[names.PROVENANCE_FILE],
-        files[names.STUDY_FILE]["settings"],
+        json.loads(files[names.PROVENANCE_FILE]),
+        json.loads(files[names.STUDY_FILE])["settings"],
         device,
         _backend(run.data.tags.get(names.RANDOM), device),
         run.data.tags.get(names.WAY, "alone"),

@@ -22,9 +22,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-ModelKind = Literal[
-    "mlp_ae", "mlp_vae", "conv_ae", "conv_vae", "res_conv_vae", "cond_conv_vae", "hier_conv_vae"
-]
+from vae_trainables import kinds
+
 LikelihoodKind = Literal["bernoulli", "continuous_bernoulli", "gaussian", "sigma"]
 NoiseKind = Literal["gaussian", "salt_pepper", "masking", "poisson"]
 BetaSchedule = Literal["constant", "linear", "cosine", "sigmoid", "cyclical"]
@@ -41,7 +40,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: ModelKind = "conv_vae"
+    kind: str = Field("conv_vae", description="see `vae_trainables.kinds`, or a file's own")
     image_size: Side | tuple[Side, Side] = Field(
         28, description="height = width, or (height, width), pixels"
     )
@@ -54,6 +53,12 @@ class ModelConfig(BaseModel):
     num_classes: int = Field(10, ge=2, description="classes that cond_conv_vae conditions on")
     likelihood: LikelihoodKind = "bernoulli"
     gaussian_std: float = Field(1.0, gt=0, description="fixed std of the gaussian likelihood")
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        kinds.kind(kind)
+        return kind
 
     @field_validator("image_size")
     @classmethod
@@ -74,14 +79,20 @@ class ModelConfig(BaseModel):
         return math.prod(self.image_shape)
 
     @property
+    def own(self) -> dict[str, Any]:
+        """The kind's own hyperparameters by name."""
+        extra = self.model_extra or {}
+        return {n: extra[n] for n in sorted(kinds.own_settings(self.kind)) if n in extra}
+
+    @property
     def variational(self) -> bool:
         """False for plain autoencoders: no posterior variance, no KL, no prior to sample."""
-        return not self.kind.endswith("_ae")
+        return kinds.kind(self.kind).variational
 
     @property
     def conditional(self) -> bool:
-        """Whether the model is told the class of an image; its kind's name begins with cond_."""
-        return self.kind.startswith("cond_")
+        """True where the model is told the class of what it encodes and decodes."""
+        return kinds.kind(self.kind).conditional
 
 
 _DECLARED: dict[str, float] = {}
@@ -103,7 +114,7 @@ def declare(name: str, *, least: float = -math.inf) -> None:
 def require_declared(config: TrialConfig) -> None:
     """ValueError for a setting that nothing reads, which `model_copy` lets pass."""
     for name in config.model_extra or {}:
-        if name not in _DECLARED:
+        if name not in _DECLARED.keys() | kinds.own_settings(config.kind):
             raise ValueError(_unknown(name))
 
 
@@ -129,15 +140,37 @@ def _refuse(wrong: Mapping[str, tuple[Any, str]]) -> None:
         raise ValidationError.from_exception_data("TrialConfig", errors)
 
 
+def _weight(name: str, value: Any) -> float:
+    """A declared number, which must not be below its least."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= _DECLARED[name]:
+        _refuse({name: (value, f"must be a number of at least {_DECLARED[name]}")})
+    return number
+
+
+def _own_settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """A model's own hyperparameters, checked by its class; defaults where none are given."""
+    if kind not in kinds.KINDS:  # the kind itself is refused
+        return values
+    try:
+        return kinds.checked(kind, values)
+    except ValidationError as error:
+        _refuse({str(e["loc"][0]): (e["input"], e["msg"]) for e in error.errors()})
+        raise
+
+
 class TrialConfig(ModelConfig):
     """A trial: one model trained once on one data set with one seed.
 
-    Settings that own loss terms have declared may be given like any other; they are attributes
-    where they are given, and numbers.
+    What own loss terms and own models have declared may be given like any other setting: weights
+    are numbers and attributes where they are given, a model's hyperparameters always there (`own`).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, float]
+    __pydantic_extra__: dict[str, Any]
 
     dataset: str = "fashion-mnist"
     train_size: int | None = Field(None, ge=1, description="first N training images; None = all")
@@ -194,13 +227,19 @@ class TrialConfig(ModelConfig):
     @classmethod
     def _declared(cls, given: Any, handler: Any) -> TrialConfig:
         if isinstance(given, Mapping):
-            strange = given.keys() - cls.model_fields.keys() - _DECLARED.keys()
-            _refuse({name: (given[name], _unknown(name)) for name in sorted(strange)})
+            given = cls._with_own(given)
         config: TrialConfig = handler(given)
-        own = (config.model_extra or {}).items()
-        small = {name: value for name, value in own if not value >= _DECLARED[name]}
-        _refuse({n: (value, f"must be at least {_DECLARED[n]}") for n, value in small.items()})
         return config
+
+    @classmethod
+    def _with_own(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        kind = given.get("kind", cls.model_fields["kind"].default)
+        own = kinds.own_settings(kind)
+        strange = given.keys() - cls.model_fields.keys() - _DECLARED.keys() - own
+        _refuse({name: (given[name], _unknown(name)) for name in sorted(strange)})
+        weights = {name: _weight(name, given[name]) for name in _DECLARED.keys() & given.keys()}
+        settings = _own_settings(kind, {name: given[name] for name in own & given.keys()})
+        return {**given, **weights, **settings}
 
     @model_validator(mode="after")
     def _consistent(self) -> TrialConfig:

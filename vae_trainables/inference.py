@@ -49,19 +49,7 @@ class Denoiser:
 
         Raises CheckpointError if either is damaged, or if they do not belong together.
         """
-        tensors, meta = checkpoint.read_tensors(weights)
-        prefix = "model/"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        try:
-            given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
-            found = TrialConfig.model_validate(given)
-            model = models.build(found)
-            model.load_state_dict(state)
-            predictor = _classifier(tensors, found.image_shape)
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
-        return cls(found, model.eval(), likelihoods.build(found), predictor)
+        return cls(*rebuild(weights, config))
 
     @property
     def conditional(self) -> bool:
@@ -160,3 +148,22 @@ def _as_floats(images: NDArray[Any]) -> Floats:
         f"expected values in [0, 1] (or uint8), got {images.dtype} from {low:g} to {high:g}: "
         "scale or clip them first"
     )
+
+
+def rebuild(
+    weights: Path, config: Path | None
+) -> tuple[TrialConfig, Autoencoder, Likelihood, FeatureNet | None]:
+    """A trained model, ready to be used, and what belongs to it; as `Denoiser.load` has it."""
+    tensors, meta = checkpoint.read_tensors(weights)
+    prefix = "model/"
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    try:
+        given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
+        trial = TrialConfig.model_validate(given)
+        model = models.build(trial)
+        model.load_state_dict(state)
+        predictor = _classifier(tensors, trial.image_shape)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
+    return trial, model.eval(), likelihoods.build(trial), predictor

@@ -16,6 +16,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from vae_trainables.inference import Denoiser, ImagesError
+from vae_trainables.source import Source
 
 
 class PublishedModel(PythonModel):  # type: ignore[misc]
@@ -26,6 +27,8 @@ class PublishedModel(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights that lie in the model."""
         files = context.artifacts
+        if "source" in files:
+            Source.from_json(Path(files["source"]).read_text("utf-8")).load()
         self.denoiser = Denoiser.load(Path(files["weights"]), Path(files["config"]))
 
     def predict(

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.models import sources
 from analysis.tracker.client import TrackerError, default_uri, one_line, redact
 from studies.tracker import address, location, names
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ALIAS = "champion"
-CODE = Path(__file__).with_name("published_model.py")
+CODE = Path(__file__).with_name("published.py")
 PACKAGES = ("mlflow", "numpy", "pydantic", "safetensors", "torch")  # what a model imports
 NAME_LIMIT = 250  # characters; MLflow's database has room for 256
 RUN = "vae.run"
@@ -56,6 +57,14 @@ class Content:
     epochs: int
     conditional: bool
     facts: Mapping[str, str]
+    source: Path | None = None
+    """Of a study's own file, which defines the model."""
+
+    @property
+    def artifacts(self) -> dict[str, str]:
+        """The files that the model takes along."""
+        files = {"weights": self.weights, "config": self.config, "source": self.source}
+        return {name: str(path) for name, path in files.items() if path is not None}
 
 
 def registered_name(study: str) -> str:
@@ -68,12 +77,28 @@ def registered_name(study: str) -> str:
     return re.sub(r"^\.+", "_", name) or "_"
 
 
-def requirements() -> list[str]:
+def requirements(source: Path | None = None) -> list[str]:
     """The exact versions that run a published model, as pip wants them.
 
     A build's local label (`+cpu`) is left out: no registry has it.
     """
-    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in PACKAGES]
+    ours = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in PACKAGES]
+    if source is None:
+        return ours
+    from vae_trainables.source import Source
+
+    own = sources.requirements(Source.from_json(source.read_text("utf-8")))
+    return ours + [line for line in own if line not in ours]
+
+
+def _code(content: Content) -> list[str]:
+    """Folders that lie beside a published model; a study's own file imports `studies` too."""
+    import vae_trainables
+
+    folders = [Path(vae_trainables.__file__).parent]
+    if content.source is not None:
+        folders.append(Path(names.__file__).parents[1])
+    return [str(folder) for folder in folders]
 
 
 class Registry:
@@ -86,8 +111,6 @@ class Registry:
         """Log a model to a run, which stays as it ended; the model's address `models:/<id>`."""
         import mlflow
         from mlflow.models import Model
-
-        import vae_trainables
 
         with self._pointed_at() as client:
             run = client.get_run(run_id)
@@ -102,9 +125,9 @@ class Registry:
                 run_id=run_id,
                 step=content.epochs,  # whose metrics the model's page shows
                 python_model=str(CODE),
-                code_paths=[str(Path(vae_trainables.__file__).parent)],
-                artifacts={"weights": str(content.weights), "config": str(content.config)},
-                pip_requirements=requirements(),
+                code_paths=_code(content),
+                artifacts=content.artifacts,
+                pip_requirements=requirements(content.source),
                 signature=_signature(content.example, content.conditional),
                 input_example=content.example,
                 metadata=dict(content.facts),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.models import sources
 from analysis.tracker.client import Tracker, TrackerError
 from analysis.tracker.runs import CLASS_SOURCES
 from studies.tracker import names
@@ -118,10 +119,12 @@ def load(tracker: Tracker, run_id: str, trial: str) -> TrainedModel:
         raise WeightsError(f"trial {trial} has no {names.WEIGHTS_FILE} in the tracker")
     from vae_trainables.checkpoint import CheckpointError
     from vae_trainables.inference import Denoiser
+    from vae_trainables.source import SourceError
 
     try:
+        sources.adopt(tracker, run_id)
         denoiser = Denoiser.load(weights, config)
-    except CheckpointError as error:
+    except (CheckpointError, SourceError) as error:
         message = str(error).splitlines()[0]
         raise WeightsError(f"the weights of trial {trial} cannot be used: {message}") from error
     if denoiser.conditional and denoiser.classifier is None:

@@ -191,6 +191,12 @@ class Tracker:
                 return None
             return Path(self._client.download_artifacts(run_id, path, self._downloads(run_id)))
 
+    def parent(self, run_id: str) -> str | None:
+        """The run of the study that a trial's run belongs to."""
+        with self._speaking():
+            parent: str | None = self._client.get_run(run_id).data.tags.get(names.PARENT)
+        return parent
+
     def attach(self, run_id: str, path: Path, folder: str) -> None:
         """Store a file with a run: the one thing that this package ever writes to a tracker."""
         with self._speaking():

@@ -21,10 +21,10 @@ def cluster_address(settings: Settings) -> str | None:
     return None if given.strip() in OWN else given.strip()
 
 
-def check(settings: Settings, kind: str) -> None:
+def check(settings: Settings, command: str) -> None:
     """Raise PreflightError for what is no address of a cluster; Ray would try it for a minute.
 
-    kind: the study's, for the command that does it right.
+    command: that starts the study, for the one that does it right.
     """
     address = cluster_address(settings)
     if address is None or address == "auto":
@@ -35,7 +35,7 @@ def check(settings: Settings, kind: str) -> None:
     if scheme in ("http", "https"):
         raise PreflightError(
             f"{source} is {shown(address)}, a dashboard, which takes jobs: `ray job submit "
-            f"--address {shown(address)} --working-dir . -- python -m studies.{kind} …`; {usual}"
+            f"--address {shown(address)} --working-dir . -- {command} …`; {usual}"
         )
     if scheme == "ray":
         raise PreflightError(

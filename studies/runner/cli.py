@@ -14,28 +14,46 @@ import traceback
 import typing
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
 from studies.definition import StudyDefinition
-from studies.errors import StudyError, StudyStopped
+from studies.errors import InputError, StudyError, StudyStopped
 from studies.runner.interrupts import listening
 from studies.runner.settings import Settings, with_preset
+from vae_trainables.source import SourceError, collect
 
 EPILOG = (
-    "Examples:  python -m studies.{kind} --preset quick   |   "
-    "python -m studies.{kind} --trials 40 --resume   |   "
-    "python -m studies.{kind} --confirm-only --confirm-top 3"
+    "Examples:  {start} --preset quick   |   {start} --trials 40 --resume   |   "
+    "{start} --confirm-only --confirm-top 3"
 )
 
 
 def main(definition: StudyDefinition) -> None:
-    """Run `python -m studies.<kind>` and exit."""
+    """Run the study by the command line's flags and exit.
+
+    Called at the end of a study file; one that is not of this package is taken with its source.
+    """
+    definition = _of_main(definition)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    epilog = EPILOG.format(kind=definition.kind)
+    epilog = EPILOG.format(start=definition.command)
     app.command(help=definition.title, epilog=epilog)(_command(definition))
-    app(prog_name=f"python -m studies.{definition.kind}")
+    app(prog_name=definition.command)
+
+
+def _of_main(definition: StudyDefinition) -> StudyDefinition:
+    """With the source of the file that was started, where that is a user's own."""
+    main = sys.modules["__main__"]
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if definition.source is not None or path is None or (spec and spec.name.startswith("studies.")):
+        return definition
+    try:
+        return definition.with_source(collect(Path(path)), path)
+    except SourceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(InputError.exit_code) from error
 
 
 def _command(definition: StudyDefinition) -> Any:

@@ -8,6 +8,8 @@ import time
 
 from rich.console import Console as RichConsole
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
@@ -32,7 +34,7 @@ class Console:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.out = RichConsole(highlight=False, soft_wrap=True)
-        self.live: Live | None = None
+        self.live: Live | _Cell | None = None
         self.ledger: Ledger | None = None
         self._began = time.monotonic()
         self._next = 0.0
@@ -49,7 +51,9 @@ class Console:
         self.ledger = ledger
         self._epochs_before = _epochs(ledger)
         self._began = self._counted = time.monotonic()
-        if self.out.is_terminal:
+        if self.out.is_jupyter:
+            self.live = _Cell()
+        elif self.out.is_terminal:
             self.live = Live(console=self.out, auto_refresh=False, transient=True)
             self.live.start()
 
@@ -121,10 +125,26 @@ class Console:
         if undelivered:
             self.say(f"tracker:    {undelivered}")
         if outcome != "finished":
-            again = command(self.plan.definition.kind, *_to_resume())
+            again = command(self.plan.definition.command, *_to_resume())
             storage = shlex.quote(str(self.plan.settings.storage))
             self.say(f"stopped:    {outcome}; everything until here is kept in {storage}")
             self.say(f"resume:     {again}")
+
+
+class _Cell:
+    """The live table in a notebook: one output that is replaced."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display(Text(""), display_id=True)
+
+    def update(self, table: Table, *, refresh: bool) -> None:
+        """Show the table in place of the one before."""
+        self._handle.update(table)
+
+    def stop(self) -> None:
+        """What was shown last stays."""
 
 
 def best_and_reference(plan: Plan, ledger: Ledger) -> tuple[LedgerTrial | None, LedgerTrial | None]:

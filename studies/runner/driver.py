@@ -32,12 +32,12 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     seconds to import, but bad flags do not. With a Ray of our own that is done while its workers
     do the same; a job does it before it connects, for its copy of the code may go then.
     """
-    address.check(settings, definition.kind)
+    address.check(settings, definition.command)
     images = find(definition, settings)
     settings = images.settings
     plan = planning.make_plan(definition, settings, images.facts)
     at_once = capacity.before_start(plan) if cluster.is_own(settings) else capacity.Workers(0)
-    uri = settings.tracking_uri or f"sqlite:///{settings.storage.absolute()}/mlflow.db"
+    uri = settings.address_of_tracker
     preflight.storage_is_writable(settings.storage)
     preflight.tracker_answers(uri)
     folder = study_folder(settings.storage.absolute(), plan.name)

@@ -45,6 +45,11 @@ class Plan:
         """The study's name."""
         return self.settings.study or self.definition.kind
 
+    def source_text(self) -> str | None:
+        """The user's own file for those who have to import it; None for a study of ours."""
+        source = self.definition.source
+        return source.to_json() if source is not None else None
+
     def configure(self, trial: optuna.Trial) -> TrialConfig:
         """The configuration that `trial` suggests."""
         return updated(self.reference, self.pins.ask(self.definition.space, trial))
@@ -194,7 +199,7 @@ def _try_space(plan: Plan, facts: Facts | None = None) -> None:
     """Raise InputError for a space without the reference's values or with what cannot be."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.enqueue_trial(plan.reference_params())
-    first, where = study.ask(), f"the space of studies.{plan.definition.kind}"
+    first, where = study.ask(), f"the space of the study {plan.definition.kind}"
     try:
         configs = [plan.configure(first), *(plan.configure(study.ask()) for _ in range(DRAWS))]
     except ValueError as error:

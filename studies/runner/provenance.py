@@ -67,7 +67,10 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "system": platform.system(), "release": platform.release()}
 
 
-def command(kind: str, *more: str) -> str:
-    """The command line that was given, as it can be given again; a password is to be filled in."""
+def command(start: str, *more: str) -> str:
+    """The command line that was given, as it can be given again; a password is to be filled in.
+
+    start: how the study is started, `StudyDefinition.command`.
+    """
     given = [redact(argument) for argument in sys.argv[1:]]
-    return shlex.join(["python", "-m", f"studies.{kind}", *given, *more])
+    return " ".join([start, shlex.join([*given, *more])]).strip()

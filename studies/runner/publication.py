@@ -139,10 +139,11 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
     record.mkdir(exist_ok=True)
     state, diff = provenance.git_state()
     facts = {
-        "command": provenance.command(plan.definition.kind),
+        "command": provenance.command(plan.definition.command),
         "git": state,
         "versions": provenance.versions(),
         "code": provenance.code_hash(),
+        "source": plan.definition.source.digest() if plan.definition.source else "",
         "machine": provenance.machine(),
         "data": {"train": data.train.fingerprint(), "val": data.val.fingerprint()},
         "threads": plan.settings.threads,
@@ -150,6 +151,7 @@ def publish(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None
     _write(tracker, record / names.STUDY_FILE, json.dumps(study_file(plan, data), indent=1))
     _write(tracker, record / names.PROVENANCE_FILE, json.dumps(facts, indent=1))
     _write(tracker, record / names.DIFF_FILE, diff)
+    _write(tracker, record / names.SOURCE_FILE, plan.source_text() or "")
     if not (record / names.EXAMPLES_FILE).exists():
         _write_examples(tracker, folder, example_arrays(plan, data))
     else:
@@ -174,7 +176,7 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
             for name, value in vars(plan.settings).items()
             if name != "tracking_uri"  # it may hold a password
         },
-        "command": provenance.command(plan.definition.kind),
+        "command": provenance.command(plan.definition.command),
     }
 
 

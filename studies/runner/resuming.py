@@ -23,6 +23,7 @@ DECISIVE = {
     "prune_on": "the pruning metric",
     "fixed": "the fixed part of the configuration",
     "code": "the code of vae_trainables",
+    "source": "the study's own file",
 }
 
 SPACE = ("space", "fixed")  # what leads from a sampler's parameters to a configuration
@@ -50,6 +51,7 @@ def facts(plan: Plan, data: TrialData) -> dict[str, Any]:
         **plan.fingerprint(),
         "data": [data.train.fingerprint(), data.val.fingerprint()],
         "code": provenance.code_hash(),
+        "source": plan.definition.source.digest() if plan.definition.source else "",
         "versions": provenance.versions(),
         "kind": plan.definition.kind,
     }
@@ -90,7 +92,7 @@ def untaught(ledger: Ledger) -> list[str]:
 
 def changes(before: dict[str, Any], now: dict[str, Any], *, allow: bool) -> list[str]:
     """What is different, in words; InputError if that forbids to go on."""
-    decisive = [words for name, words in DECISIVE.items() if before.get(name) != now[name]]
+    decisive = [words for name, words in DECISIVE.items() if before.get(name, "") != now[name]]
     if decisive and not allow:
         raise InputError(
             f"{' and '.join(decisive)} changed since this study began, so new results would not "

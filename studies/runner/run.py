@@ -136,6 +136,7 @@ class Run:
         """Cohorts on GPUs, or where slots are asked for; else one configuration per worker."""
         settings = self.plan.settings
         device = "cuda" if settings.gpus else "cpu"
+        source = self.plan.source_text()
         resources = {"cpu": float(settings.threads), "gpu": 1.0 if settings.gpus else 0.0}
         workers = self._workers(phase)
         if settings.gpus or settings.slots is not None:
@@ -147,12 +148,18 @@ class Run:
                 like=planning.suggestions(self.plan),
                 workers=workers,
                 resources=resources,
+                source=source,
             )
             return
         tuning.run(
             desk,
             TrialTrainable,
-            parameters={"data": data, "device": device, "memory_gb": settings.trial_memory_gb},
+            parameters={
+                "data": data,
+                "device": device,
+                "memory_gb": settings.trial_memory_gb,
+                "source": source,
+            },
             resources=resources,
             concurrent=workers,
         )

@@ -227,6 +227,11 @@ class Settings:
             raise InputError("--study is 'Default', which MLflow keeps for itself; choose another")
 
     @property
+    def address_of_tracker(self) -> str:
+        """The tracker's, with its secrets; by default a database in the storage."""
+        return self.tracking_uri or f"sqlite:///{self.storage.absolute()}/mlflow.db"
+
+    @property
     def slots(self) -> int | None:
         """The fixed number of slots, or None where it is to be measured."""
         return None if self.slots_per_gpu == "auto" else int(self.slots_per_gpu)

@@ -31,6 +31,7 @@ ROLE_TRIAL = "trial"
 STUDY_FILE = "study.json"
 PROVENANCE_FILE = "provenance.json"
 DIFF_FILE = "diff.patch"
+SOURCE_FILE = "source.json"  # the user's own file with its neighbours, if the study has one
 BASELINES_FILE = "baselines.json"
 EXAMPLES_FILE = "examples.npz"
 ROBUSTNESS_FILE = "robustness.json"

@@ -30,6 +30,7 @@ from studies.workers.workbench import Workbench
 from vae_trainables.cohort import Assignment
 from vae_trainables.config import TrialConfig
 from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.source import Source
 from vae_trainables.training.session import Record
 
 DEATHS_IN_A_ROW = 9  # without a word from any worker between them
@@ -63,8 +64,11 @@ class CohortTrainable(tune.Trainable):
         mailbox: Any,
         slots: int | None,
         like: list[str],
+        source: str | None = None,
     ) -> None:
-        """Called once: the worker lives as long as the study."""
+        """Called once: the worker lives as long as the study. `source`: the user's own file."""
+        if source is not None:
+            Source.from_json(source).load()
         keep_freed_memory()
         self.name, self.mailbox = config["worker"], mailbox
         typical = [TrialConfig.model_validate_json(text) for text in like]
@@ -229,6 +233,7 @@ def run(
     like: Sequence[TrialConfig],
     workers: int,
     resources: dict[str, float],
+    source: str | None = None,
 ) -> None:
     """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
 
@@ -247,6 +252,7 @@ def run(
         mailbox=mailbox,
         slots=slots,
         like=[config.model_dump_json() for config in like],
+        source=source,
     )
     tuning.fit(
         tune.with_resources(trainable, resources),

@@ -15,6 +15,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.numerics.allocator import keep_freed_memory
+from vae_trainables.source import Source
 from vae_trainables.training.session import Session
 
 GIB = 2**30
@@ -65,9 +66,16 @@ class TrialTrainable(tune.Trainable):
     """Trains one configuration after another: the process, its imports and its data are reused."""
 
     def setup(
-        self, config: dict[str, Any], data: dict[str, Any], device: str, memory_gb: float | None
+        self,
+        config: dict[str, Any],
+        data: dict[str, Any],
+        device: str,
+        memory_gb: float | None,
+        source: str | None = None,
     ) -> None:
-        """Called once per process, with the first configuration."""
+        """Called once per process, with the first configuration; `source`: the user's own file."""
+        if source is not None:
+            Source.from_json(source).load()
         if memory_gb is not None:
             limit = int(memory_gb * GIB)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

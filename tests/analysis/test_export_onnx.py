@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 from analysis import export_onnx
 from analysis.export_onnx import TOLERANCE, OnnxError, export
 from tests.analysis.trained_study import TINY, TrainedStudy, mean_psnr, noisy_and_clean
-from vae_trainables.config import LikelihoodKind, ModelKind, TrialConfig
+from vae_trainables.config import LikelihoodKind, TrialConfig
 from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
+from vae_trainables.kinds import KINDS as BUILT_IN
 from vae_trainables.objective import likelihoods
 from vae_trainables.training.trial import build_model
 
-KINDS = get_args(ModelKind)
+KINDS = tuple(BUILT_IN)
 LIKELIHOODS = get_args(LikelihoodKind)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_trainables.config import ModelKind, TrialConfig
+from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
@@ -21,7 +21,7 @@ def random_split(count: int, seed: int) -> Split:
 
 
 @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
-def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None:
+def test_resuming_continues_bit_for_bit(kind: str, tmp_path: Path) -> None:
     """The convolutions' weights are channels_last, and so must their Adam moments be again."""
     data = TrialData(random_split(128, 0), random_split(32, 1))
     config = TrialConfig(

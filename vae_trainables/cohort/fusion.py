@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_trainables.cohort.models import obstacle
-from vae_trainables.config import ModelKind, TrialConfig
+from vae_trainables.config import TrialConfig
 from vae_trainables.models.sizes import scaled
 from vae_trainables.objective import terms
 
-PADDED: frozenset[ModelKind] = frozenset({"mlp_ae", "mlp_vae", "conv_ae", "conv_vae"})
+PADDED: frozenset[str] = frozenset({"mlp_ae", "mlp_vae", "conv_ae", "conv_vae"})
 """Kinds whose layers may be narrower than the cohort's. Nothing in them mixes the channels of a
 layer but sums of products, to which zeros add nothing; a norm over groups of channels would."""
 

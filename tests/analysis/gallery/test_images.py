@@ -13,10 +13,10 @@ from analysis.gallery import drawing, generation, images
 from analysis.gallery.generation import QUANTILES, Dimension
 from analysis.gallery.subject import Subject
 from vae_trainables.config import TrialConfig
-from vae_trainables.models import BUILDERS
+from vae_trainables.kinds import KINDS
 
 TINY = TrialConfig(kind="mlp_vae", hidden=(8,), latent_dim=3, noise_factor=0.45)
-VARIATIONAL = [kind for kind in BUILDERS if not kind.endswith("_ae")]
+VARIATIONAL = [name for name, kind in KINDS.items() if kind.variational]
 Make = Callable[..., Subject]
 
 

@@ -16,10 +16,10 @@ def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("given", ["auto", "10.0.0.1:6379", "head.example:6379", "[::1]:6379"])
 def test_a_cluster_is_named_by_host_and_port(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    address.check(Settings(address=given), "mine")
+    address.check(Settings(address=given), "python -m studies.mine")
     assert address.cluster_address(Settings(address=given)) == given
     monkeypatch.setenv("RAY_ADDRESS", given)
-    address.check(Settings(), "mine")
+    address.check(Settings(), "python -m studies.mine")
     assert address.cluster_address(Settings()) == given
 
 
@@ -28,7 +28,7 @@ def test_nothing_and_local_are_a_ray_of_ones_own(
     given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", given)
-    address.check(Settings(), "mine")
+    address.check(Settings(), "python -m studies.mine")
     assert address.cluster_address(Settings()) is None
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert address.cluster_address(Settings(address=given)) is None  # the flag is stronger
@@ -66,7 +66,7 @@ def test_what_is_no_address_says_which_one_is(
         monkeypatch.setenv("RAY_ADDRESS", given)
     settings = Settings(address=given if source == "--address" else None)
     with pytest.raises(PreflightError) as refusal:
-        address.check(settings, "mine")
+        address.check(settings, "python -m studies.mine")
     line = str(refusal.value)
     assert line.startswith(f"{source} is ")
     assert way_out in line

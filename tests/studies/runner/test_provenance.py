@@ -27,7 +27,7 @@ def test_an_address_is_told_without_its_password(given: str, told: str) -> None:
 def test_the_command_that_is_recorded_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     uri = "http://ada:s3cret@host:5000"
     monkeypatch.setattr(sys, "argv", ["x", "--tracking-uri", uri, "--study", "my study"])
-    told = provenance.command("denoise_sweep", "--resume")
+    told = provenance.command("python -m studies.denoise_sweep", "--resume")
     assert "s3cret" not in told
     assert told.startswith("python -m studies.denoise_sweep --tracking-uri ")
     assert told.endswith("--study 'my study' --resume")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_trainables.config import ModelKind, TrialConfig
+from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation import baselines, evaluator, features, omissions
 from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
@@ -33,7 +33,7 @@ def split(images: int, classes: int, seed: int, first: int = 0) -> Split:
     return Split(pixels, first + torch.arange(images) % classes)
 
 
-def config(kind: ModelKind = "mlp_vae", **changes: object) -> TrialConfig:
+def config(kind: str = "mlp_vae", **changes: object) -> TrialConfig:
     small = {"kind": kind, "widths": (2, 4), "hidden": (8,), "latent_dim": 2, "blocks": 1}
     asked = {"evaluations": ("probe", "frechet"), "supcon_gamma": 1.0, "epochs": 1}
     return TrialConfig.model_validate(small | asked | {"num_classes": 4} | changes)
@@ -92,7 +92,7 @@ def test_a_trial_lives_on_any_tiny_data_set(
 
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_so_it_does_with_every_kind_of_model(
-    kind: ModelKind, net: dict[str, torch.Tensor], tmp_path: Path
+    kind: str, net: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     for images, classes in product((1, 12), (1, 3)):
         parts = [split(images, classes, seed) for seed in range(3)]

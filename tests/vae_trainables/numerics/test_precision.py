@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.vae_trainables.cohort.support import comparable, config, run_cohort, small_data, solo
 from vae_trainables.cohort.fusion import fusion_key
-from vae_trainables.config import ModelKind, Precision, TrialConfig
+from vae_trainables.config import Precision, TrialConfig
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.models import ModelOutput, linear
 from vae_trainables.numerics import precision
@@ -21,13 +21,13 @@ from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial, build_model
 
 CPU = torch.device("cpu")
-KINDS: list[ModelKind] = [
+KINDS: list[str] = [
     "mlp_ae", "mlp_vae", "conv_ae", "conv_vae", "res_conv_vae", "cond_conv_vae", "hier_conv_vae"
 ]  # fmt: skip
 HALF_ULP = 2.0**-9  # of bfloat16, relative: 8 bits of significand
 
 
-def chosen(kind: ModelKind = "mlp_vae", **settings: object) -> TrialConfig:
+def chosen(kind: str = "mlp_vae", **settings: object) -> TrialConfig:
     return config(kind, precision="bf16", noise_factor=0.3, blocks=1, **settings)
 
 
@@ -50,7 +50,7 @@ def test_without_being_asked_for_nothing_is_lowered() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_latents_weights_and_losses_stay_float32(kind: ModelKind) -> None:
+def test_latents_weights_and_losses_stay_float32(kind: str) -> None:
     trial = Trial(chosen(kind), small_data())
     seen: list[ModelOutput] = []
     inside: set[torch.dtype] = set()
@@ -67,7 +67,7 @@ def test_latents_weights_and_losses_stay_float32(kind: ModelKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_epoch_is_near_that_of_float32_and_not_the_same(kind: ModelKind) -> None:
+def test_an_epoch_is_near_that_of_float32_and_not_the_same(kind: str) -> None:
     low = comparable(Trial(chosen(kind), small_data()).run_epoch())
     high = comparable(
         Trial(chosen(kind).model_copy(update={"precision": "fp32"}), small_data()).run_epoch()
@@ -183,7 +183,7 @@ def test_tf32_on_a_cpu_is_fp32_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
-def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None:
+def test_resuming_continues_bit_for_bit(kind: str, tmp_path: Path) -> None:
     whole = solo(chosen(kind), epochs=2)
     solo(chosen(kind), epochs=1).save(tmp_path)
     again = Trial(chosen(kind), small_data())
@@ -194,7 +194,7 @@ def test_resuming_continues_bit_for_bit(kind: ModelKind, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae", "hier_conv_vae"])
-def test_a_member_of_a_cohort_is_near_the_trial_alone(kind: ModelKind, tmp_path: Path) -> None:
+def test_a_member_of_a_cohort_is_near_the_trial_alone(kind: str, tmp_path: Path) -> None:
     run = run_cohort({0: chosen(kind)}, tmp_path, slots=1, epochs=1)
     found = comparable(run.records[0][0].metrics)
     expected = comparable(solo(chosen(kind), epochs=1).history[0]["metrics"])
