@@ -115,8 +115,7 @@ class Subject:
 
         A trial may learn from fewer (`train_size`).
         """
-        found = datasets.load(self.config.dataset, "train", self.data_dir)
-        return found.take(evaluation.PROBE_IMAGES)
+        return self.source.splits(("train",))["train"].take(evaluation.PROBE_IMAGES)
 
     @cached_property
     def clean(self) -> Tensor:

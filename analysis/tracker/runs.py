@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.tracker.client import Record, Tracker, redact
 from studies.tracker import names
+from vae_trainables.kinds import KINDS
 
 COLUMNS = {
     "trial": "the trial's key: '0007', 'confirm-0003', 'reference-0002'",
@@ -94,9 +95,10 @@ def is_trial(record: Record) -> bool:
 def class_note(trial: Mapping[str, Any]) -> str:
     """Where a conditional trial had its classes when it was judged; empty for other kinds.
 
-    trial: a row of `frame`. The convention of names is that of `ModelConfig.conditional`.
+    trial: a row of `frame`.
     """
-    if not str(trial.get(PARAM + "kind", "")).startswith("cond_"):
+    kind = KINDS.get(str(trial.get(PARAM + "kind", "")))
+    if kind is None or not kind.conditional:
         return ""
     return CLASS_SOURCES[str(trial.get(PARAM + "class_source") or "given")]
 

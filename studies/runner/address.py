@@ -7,8 +7,8 @@ import re
 from urllib.parse import urlsplit
 
 from studies.runner.preflight import PreflightError
-from studies.runner.provenance import shown
 from studies.runner.settings import Settings
+from studies.tracker.address import redact
 
 VARIABLE = "RAY_ADDRESS"
 OWN = ("", "local")  # Ray's word for a Ray of one's own; a variable set to nothing names nothing
@@ -34,14 +34,14 @@ def check(settings: Settings, command: str) -> None:
     scheme = urlsplit(address).scheme.lower() if "://" in address else ""
     if scheme in ("http", "https"):
         raise PreflightError(
-            f"{source} is {shown(address)}, a dashboard, which takes jobs: `ray job submit "
-            f"--address {shown(address)} --working-dir . -- {command} …`; {usual}"
+            f"{source} is {redact(address)}, a dashboard, which takes jobs: `ray job submit "
+            f"--address {redact(address)} --working-dir . -- {command} …`; {usual}"
         )
     if scheme == "ray":
         raise PreflightError(
-            f"{source} is {shown(address)}, which is for Ray's client, and a study is none: run it "
+            f"{source} is {redact(address)}, which is for Ray's client, and a study is none: run it "
             f"on a node of the cluster, or as a job with `ray job submit`; {usual}"
         )
     port = _HOST_AND_PORT.fullmatch(address)
     if port is None or not 0 < int(port[1]) < 2**16:
-        raise PreflightError(f"{source} is {shown(address)!r}; {usual}")
+        raise PreflightError(f"{source} is {redact(address)!r}; {usual}")

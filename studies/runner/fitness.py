@@ -26,7 +26,9 @@ def check(plan: Plan, data: TrialData) -> None:
         tried.add(shape)
         reason = _misfit(plan, config, data, required)
         if reason:
-            raise InputError(f"{who} of the study {plan.definition.kind} cannot be trained: {reason}")
+            raise InputError(
+                f"{who} of the study {plan.definition.kind} cannot be trained: {reason}"
+            )
 
 
 def _candidates(plan: Plan) -> list[tuple[str, TrialConfig]]:

@@ -151,19 +151,21 @@ def obstacle(config: ModelConfig) -> str:
 
     Tried on a tiny batch, once per process and shape of model.
     """
-    shape = ModelConfig.model_validate(config.model_dump(include=set(ModelConfig.model_fields)))
-    return _obstacle(shape, models.BUILDERS[config.kind])
+    names = set(ModelConfig.model_fields) | kinds.own_settings(config.kind)
+    shape = TrialConfig.model_validate(config.model_dump(include=names))
+    return _obstacle(shape, kinds.kind(config.kind))
 
 
 @cache
-def _obstacle(config: ModelConfig, builder: Callable[[ModelConfig], Autoencoder]) -> str:
+def _obstacle(config: TrialConfig, kind: kinds.Kind) -> str:
+    """kind: what the name stands for now; a notebook may define it anew."""
     try:
         with torch.random.fork_rng(devices=[]):
-            template = builder(config)
+            template = models.build(config)
         tensors = {**dict(template.named_parameters()), **dict(template.named_buffers())}
         stacked = {name: torch.stack([tensor.detach()] * 2) for name, tensor in tensors.items()}
         weights = [stacked[name].requires_grad_() for name, _ in template.named_parameters()]
-        x = torch.rand(2, 2, config.channels, config.image_size, config.image_size)
+        x = torch.rand(2, 2, *config.image_shape)
         eps, labels = torch.zeros(2, 2, template.noise_dim), torch.zeros(2, 2, dtype=torch.int64)
         output = MappedModel(template)(stacked, x, eps, labels)
         sums = output.logits.sum() + output.kl.sum()

@@ -95,7 +95,7 @@ class Own(Autoencoder):
 
     def __init__(self, net: nn.Module, config: ModelConfig) -> None:
         super().__init__()
-        self.net = net
+        self.net: Any = net
         self.variational, self.conditional = config.variational, config.conditional
         self.noise_dim = config.latent_dim if hasattr(net, "encode") else 0
 

@@ -48,9 +48,9 @@ def contradictory(trial: optuna.Trial) -> dict[str, Any]:
     [
         (misspelt, "latent_dims = .*not permitted"),
         (impossible, "latent_dim = .*greater than or equal to 1"),
-        (without_the_references_choice, "the space of studies.denoise_sweep: .*16"),
+        (without_the_references_choice, "the space of the study denoise_sweep: .*16"),
         (without_the_references_number, "the reference's lr = 0.001 lies outside of it"),
-        (contradictory, "the space of studies.denoise_sweep: Cannot set different"),
+        (contradictory, "the space of the study denoise_sweep: Cannot set different"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_bad_input(
