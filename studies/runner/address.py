@@ -39,8 +39,8 @@ def check(settings: Settings, command: str) -> None:
         )
     if scheme == "ray":
         raise PreflightError(
-            f"{source} is {redact(address)}, which is for Ray's client, and a study is none: run it "
-            f"on a node of the cluster, or as a job with `ray job submit`; {usual}"
+            f"{source} is {redact(address)}, which is for Ray's client, and a study is none: run "
+            f"it on a node of the cluster, or as a job with `ray job submit`; {usual}"
         )
     port = _HOST_AND_PORT.fullmatch(address)
     if port is None or not 0 < int(port[1]) < 2**16:

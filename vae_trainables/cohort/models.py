@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from vae_trainables import models
+from vae_trainables import kinds, models
 from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
-from vae_trainables.config import ModelConfig, Precision
+from vae_trainables.config import ModelConfig, Precision, TrialConfig
 from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.gaussians import kl_divergence, reparameterize
