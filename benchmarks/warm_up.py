@@ -75,7 +75,8 @@ def replay(trials: list[tuple[TrialConfig, Curve]], rule: Rule) -> dict[str, Row
     """By schedule: of good and of other trials, whether each was pruned, over all orders."""
     finals = sorted(values[EPOCHS] for _, values in trials)
     good = finals[len(finals) // 3]
-    draws, rows = random.Random(0), defaultdict(lambda: {"good": [], "other": []})
+    draws = random.Random(0)
+    rows: dict[str, Row] = defaultdict(lambda: {"good": [], "other": []})
     for _ in range(ORDERS):
         order = draws.sample(range(len(trials)), len(trials))
         pruner = SuccessiveHalving(grace=1, eta=3, max_epochs=EPOCHS, direction="minimize")

@@ -183,9 +183,10 @@ class Simulation:
         return True
 
     def _epoch(self, trial: LedgerTrial, epoch: int) -> Record:
-        for outcome, share in (("diverged", self.fate.diverged), ("failed", self.fate.failed)):
+        ends: dict[Outcome, float] = {"diverged": self.fate.diverged, "failed": self.fate.failed}
+        for end, share in ends.items():
             if self.chance.random() < share:
-                return Record(epoch, outcome, "simulated")  # type: ignore[arg-type]
+                return Record(epoch, end, "simulated")
         values = dict(self.values(trial.config, epoch))
         if self.chance.random() < self.fate.nan:
             values[self.chance.choice(sorted(values))] = math.nan
