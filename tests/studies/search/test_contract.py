@@ -55,7 +55,7 @@ def settings(objective: str, sampler: Sampler, scheduler: Scheduler, trials: int
 
 @pytest.mark.parametrize(("kind", "objective"), ALL)
 def test_every_study_ends_with_every_set_of_its_objectives(kind: str, objective: str) -> None:
-    run = ended(definitions()[kind], settings(objective, "tpe", "asha", TRIALS if FULL else 30))
+    run = ended(definitions()[kind], settings(objective, "tpe", "asha", TRIALS if FULL else 40))
     statuses = {trial.status for trial in run.ledger.trials.values()}
     assert {"finished", "pruned", "diverged"} <= statuses
     assert run.happened["resumed"]
@@ -69,7 +69,7 @@ def test_every_sampler_and_scheduler_ends(
     question: tuple[str, str], sampler: Sampler, scheduler: Scheduler
 ) -> None:
     kind, objective = question
-    ended(definitions()[kind], settings(objective, sampler, scheduler, TRIALS if FULL else 20))
+    ended(definitions()[kind], settings(objective, sampler, scheduler, TRIALS if FULL else 24))
 
 
 def test_further_seeds_are_trained_and_counted_once(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_further_seeds_are_trained_and_counted_once(tmp_path: Path) -> None:
 def test_an_informed_sampler_is_not_worse_than_chance(
     kind: str, objective: str, sampler: Sampler
 ) -> None:
-    definition, seeds = definitions()[kind], 5 if FULL else 2
+    definition, seeds = definitions()[kind], 5 if FULL else 3
     figures = {
         name: medians(definition, settings(objective, name, "asha", TRIALS), seeds)
         for name in (sampler, "random")
