@@ -18,6 +18,7 @@ from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
+from tests.studies.search.product import definitions
 from vae_trainables.cohort import fusion_key
 
 
@@ -138,3 +139,27 @@ def test_reference_runs_are_the_reference_and_its_companions_on_each_seed() -> N
     assert [(c.seed, c.supcon_gamma, is_reference) for c, _, is_reference in runs] == [
         (0, 1.0, True), (0, 30.0, False), (1, 1.0, True), (1, 30.0, False),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(definitions()))
+def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(kind: str) -> None:
+    plan = make_plan(definitions()[kind], Settings())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        config = plan.configure(trial)
+        assert plan.express(config, trial.params) == (trial.params, trial.distributions)
+        moved = config.model_copy(update={"epochs": config.epochs + 1})
+        assert plan.express(moved, trial.params) is None, "its figures are of another training"
+
+
+def test_a_search_watches_its_objective_a_reference_run_what_the_reference_says() -> None:
+    def watched(definition: StudyDefinition, **settings: Any) -> tuple[str, str]:
+        reference = make_plan(definition, Settings(**settings)).reference
+        return reference.watch, reference.watch_direction
+
+    assert watched(STUDY) == ("val/mse", "minimize")
+    assert watched(STUDY, objective="probe,elbo") == ("val/probe", "maximize")
+    assert watched(STUDY, reference=True) == ("val/neg_elbo", "minimize")
+    stated = STUDY.reference.model_copy(update={"watch": "val/recon"})
+    assert watched(replace(STUDY, reference=stated)) == ("val/recon", "minimize")

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from studies.scheduling.pruning import SuccessiveHalving
+from studies.scheduling.pruning import SuccessiveHalving, comparable
+from vae_trainables.config import TrialConfig
 
 
 class RayTrial:
@@ -73,3 +74,21 @@ def test_the_best_trial_of_a_rung_is_never_stopped(
     rule = SuccessiveHalving(grace=grace, eta=eta, max_epochs=epochs, direction="maximize")
     for i in range(n):
         assert not rule.should_stop(str(i), epochs, float(i))
+
+
+def test_what_is_not_comparable_passes_its_rung_and_is_no_measure_there() -> None:
+    rule = SuccessiveHalving(grace=1, eta=3, max_epochs=9, direction="minimize")
+    assert not rule.should_stop("warming up", 1, None)
+    assert not rule.should_stop("a", 1, 0.9), "the first that can be compared"
+    assert not rule.should_stop("warming up", 2, 5.0), "the rung of epoch 1 is passed"
+    assert not rule.should_stop("b", 1, 0.8)
+    assert rule.should_stop("c", 1, 1.0)
+    assert not rule.should_stop("a", 3, 0.5)
+    assert rule.should_stop("warming up", 3, 0.6), "at full beta it is compared as all are"
+
+
+def test_a_trial_is_compared_where_its_beta_is_largest() -> None:
+    linear = TrialConfig(beta=4, beta_schedule="linear", warmup_epochs=3)
+    assert [comparable(linear, epoch, 0.5) for epoch in (1, 2, 3, 4)] == [None, None, 0.5, 0.5]
+    autoencoder = linear.model_copy(update={"kind": "conv_ae"})
+    assert comparable(autoencoder, 1, 0.5) == 0.5

@@ -80,16 +80,19 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
     given = parser.parse_args()
-    Journal.commit = lambda _: None  # type: ignore[method-assign]  # nothing here outlives a crash
+    Journal.commit = lambda _: None  # type: ignore[assignment,method-assign]  # no crash
     warnings.simplefilter("ignore")
     logging.getLogger("optuna").setLevel(logging.ERROR)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    random: dict[tuple[str, str, str], float] = {}
+    random: dict[tuple[str, str, Scheduler], float] = {}
     print("| sampler | scheduler | studies | ended | better than random | equal | worse | s |")
     print("|---|---|---|---|---|---|---|---|")
-    samplers = ["random", *(name for name in given.samplers.split(",") if name != "random")]
+    asked = given.samplers.split(",")
+    samplers = [name for name in SAMPLERS if name == "random" or name in asked]
+    samplers.sort(key=lambda name: name != "random")
     for sampler, scheduler in itertools.product(samplers, SCHEDULERS):
-        began, figures = time.process_time(), {}
+        began = time.process_time()
+        figures: dict[tuple[str, str, Scheduler], float] = {}
         for definition, objective in questions():
             settings = Settings(
                 trials=given.trials,
@@ -111,7 +114,7 @@ def main() -> None:
         counts = " | ".join(str(signs.count(sign)) for sign in (-1, 0, 1))
         seconds = time.process_time() - began
         print(f"| {sampler} | {scheduler} | {len(figures)} | all | {counts} | {seconds:.0f} |")
-        print("\n".join(worse), flush=True)
+        print("".join(f"{line}\n" for line in worse), end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Studies end, count right and learn the right thing, whatever is optimised, by whichever sampler.
 
 The whole product, with 60 trials and several seeds each, is
-`VAE_SEARCH_CONTRACT=full pytest tests/studies/search` (half an hour), or as a table
+`VAE_SEARCH_CONTRACT=full pytest tests/studies/search` (hours, most of them GP), or as a table
 `python -m tests.studies.search.product`. Here every study with every set of its objectives meets
 the default sampler and scheduler, and every sampler and scheduler a study of one objective and one
 of two.

@@ -192,3 +192,24 @@ def test_watchers_continue_from_a_json_checkpoint(values: list[float], cut: int)
         resumed += [after.update(e, v) for e, v in enumerate(values[cut:], start=cut + 1)]
         assert resumed == decisions
         assert after.state_dict() == whole.state_dict()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0, 1, 3, 4])
+def test_an_epoch_is_settled_where_beta_is_largest_in_its_second_half(
+    name: BetaSchedule, warmup: int
+) -> None:
+    settings = config(beta=2.7, beta_schedule=name, warmup_epochs=warmup)
+    for epoch in range(1, 10):
+        steps = range(epoch * 10 - 5, epoch * 10)
+        full = all(schedules.beta(settings, step, 10) == 2.7 for step in steps)
+        assert schedules.settled(settings, epoch) == full
+
+
+def test_watchers_do_not_hear_where_a_cycle_begins_anew() -> None:
+    stopping = schedules.EarlyStopping(
+        config(beta_schedule="cyclical", warmup_epochs=4, patience=1)
+    )
+    assert not stopping.update(7, 1.0)
+    assert not stopping.update(9, 9.0), "beta is small again: the figure is of another loss"
+    assert stopping.update(11, 1.0)
