@@ -48,7 +48,9 @@ PARTS: dict[str, Part] = {
     "comparison": Part("R3's table VAE against AE", comparison.draw, comparison.unfit),
     "reconstruction": Part("test images and reconstructions", images.draw, _shown_by_grid),
     "latent": Part("codes in the plane", latent.draw, _shown_by_denoising),
-    "downstream": Part("R1's classifiers on codes and on pixels", downstream.draw),
+    "downstream": Part(
+        "R1's classifiers on codes and on pixels", downstream.draw, downstream.unfit
+    ),
     "generation": Part("R4's 50 samples and traversals", generation.draw, _no_prior),
     "interpolation": Part("linear and spherical", interpolation.draw),
 }
