@@ -107,7 +107,7 @@ def feature_net(
 def unfit(split: Split) -> str | None:
     """Why no classifier can be trained on `split`, as `train_feature_net` does; None if it can."""
     if len(split) < HELD_BACK:
-        return f"a feature net needs at least {HELD_BACK} training images, got {len(split)}"
+        return f"a feature net needs at least {HELD_BACK} images, got {len(split)}"
     if tuple(split.images.shape[1:]) != (1, SIZE, SIZE):
         shape = " x ".join(map(str, split.images.shape[1:]))
         return f"the feature net takes images of 1 x {SIZE} x {SIZE}, not {shape}"
