@@ -12,11 +12,8 @@ from analysis.gallery import drawing, generation, images, interpolation, latent,
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from vae_trainables.evaluation.representation import EmbeddingUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.figure import Figure
 
 FILES = (
@@ -74,23 +71,12 @@ def _draw_losses(subject: Subject, out: Output) -> None:
 
 
 def _draw_codes(subject: Subject, out: Output) -> None:
-    pca = latent.picture(subject, "pca")
-    out.figure("06A_latent_pca_numbers.png", latent.draw_numbers(subject, pca))
-    out.figure("06B_latent_pca_text_tr.png", latent.draw_names(subject, pca))
+    latent.write(subject, out, "06A_latent_pca_numbers.png", "pca", latent.draw_numbers)
+    latent.write(subject, out, "06B_latent_pca_text_tr.png", "pca", latent.draw_names)
     with out.working("06C, UMAP: the first time takes a minute or two"):
-        out.figure("06C_latent_umap_text_tr.png", _umap(subject, out.remark))
+        latent.write(subject, out, "06C_latent_umap_text_tr.png", "umap", latent.draw_names)
     with out.working("06D, t-SNE"):
-        found = latent.picture(subject, "tsne")
-    out.figure("06D_latent_tsne_text_tr.png", latent.draw_names(subject, found))
-
-
-def _umap(subject: Subject, remark: Callable[[str], None]) -> Figure:
-    """UMAP is optional: without it the figure, and a remark, say so."""
-    try:
-        return latent.draw_names(subject, latent.picture(subject, "umap"))
-    except EmbeddingUnavailableError as error:
-        remark(f"06C_latent_umap_text_tr.png: {error}")
-        return drawing.notice("UMAP", say("no_umap", subject.language))
+        latent.write(subject, out, "06D_latent_tsne_text_tr.png", "tsne", latent.draw_names)
 
 
 def _generated(subject: Subject) -> Figure:

@@ -16,14 +16,15 @@ from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
 from analysis.tables.table import Column, Table
 from vae_trainables.evaluation import representation
-from vae_trainables.evaluation.representation import ProbeResult
+from vae_trainables.evaluation.representation import NEIGHBOURS, ProbeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NEAREST = f"{NEIGHBOURS}-NN"
 CLASSIFIERS: dict[str, Callable[..., ProbeResult]] = {
     "logistic regression": representation.logistic_probe,
-    "10-NN": representation.knn_probe,
+    NEAREST: representation.knn_probe,
     f"MLP ({representation.MLP_WIDTH} hidden)": representation.mlp_probe,
 }
 SOURCES = ("codes", "pixels")
@@ -55,7 +56,8 @@ def measure(subject: Subject, out: Output) -> list[Result]:
         "codes": (subject.trained.codes(train.images.numpy()), subject.codes),
         "pixels": (_flat(train.images.numpy()), _flat(subject.test.images.numpy())),
     }
-    jobs = [(name, source) for name in CLASSIFIERS for source in SOURCES]
+    names = [name for name in CLASSIFIERS if name != NEAREST or len(train) >= NEIGHBOURS]
+    jobs = [(name, source) for name in names for source in SOURCES]
     found = []
     for name, source in out.track(jobs, "classifiers on codes and pixels"):
         fitted, judged = inputs[source]
@@ -65,6 +67,14 @@ def measure(subject: Subject, out: Output) -> list[Result]:
             Result(name, source, judged.shape[1], result.accuracy, result.macro_f1, confusion)
         )
     return found
+
+
+def unfit(subject: Subject) -> str:
+    """Why no classifier can be fitted, or nothing."""
+    if not subject.test.labelled:
+        return "the data has no labels"
+    classes = subject.probed.labels.unique()
+    return "" if len(classes) > 1 else "its training images are of one class"
 
 
 def _flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from analysis.figures import latent
 from analysis.figures.base import CLASS_COLORS
 from analysis.figures.latent import LatentPicture
+from analysis.gallery import drawing
 from analysis.gallery.output import Output
 from analysis.gallery.subject import Subject
 from analysis.gallery.wording import say
-from vae_trainables.evaluation.representation import EmbeddingMethod, pca_explained_variance
+from vae_trainables.evaluation.representation import (
+    EmbeddingMethod,
+    EmbeddingUnavailableError,
+    pca_explained_variance,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +42,25 @@ def picture(subject: Subject, method: EmbeddingMethod) -> LatentPicture:
         method=method,
         limit=SHOWN[method],
     )
+
+
+def write(
+    subject: Subject,
+    out: Output,
+    name: str,
+    method: EmbeddingMethod,
+    draw_codes: Callable[[Subject, LatentPicture], Figure],
+) -> None:
+    """The picture as file `name`; where codes cannot be placed, it and a remark say so."""
+    try:
+        figure = draw_codes(subject, picture(subject, method))
+    except EmbeddingUnavailableError as error:
+        figure = drawing.notice(METHODS[method], say("no_umap", subject.language))
+        out.remark(f"{name}: {error}")
+    except ValueError as error:
+        figure = drawing.notice(METHODS[method], say("no_places", subject.language))
+        out.remark(f"{name}: {error}")
+    out.figure(name, figure)
 
 
 def draw_numbers(subject: Subject, found: LatentPicture) -> Figure:
@@ -114,7 +139,7 @@ def explained_text(subject: Subject) -> str:
 
 def draw(subject: Subject, out: Output) -> None:
     """`latent_pca.png` and `latent_tsne.png`."""
-    for method in ("pca", "tsne"):
+    methods: tuple[EmbeddingMethod, ...] = ("pca", "tsne")
+    for method in methods:
         with out.working(f"codes by {METHODS[method]}"):
-            found = picture(subject, method)
-        out.figure(f"latent_{method}.png", draw_names(subject, found))
+            write(subject, out, f"latent_{method}.png", method, draw_names)

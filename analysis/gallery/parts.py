@@ -42,17 +42,15 @@ def _shown_by_grid(subject: Subject) -> str:
     return "05 of the denoising part shows it" if subject.denoises else ""
 
 
-def _no_labels(subject: Subject) -> str:
-    return "" if subject.test.labelled else "the data has no labels"
-
-
 PARTS: dict[str, Part] = {
     "denoising": Part("R2's twenty files", denoising.draw, denoising.unfit),
     "losses": Part("R3's loss table, R4's loss curves", losses.draw),
     "comparison": Part("R3's table VAE against AE", comparison.draw, comparison.unfit),
     "reconstruction": Part("test images and reconstructions", images.draw, _shown_by_grid),
     "latent": Part("codes in the plane", latent.draw, _shown_by_denoising),
-    "downstream": Part("R1's classifiers on codes and on pixels", downstream.draw, _no_labels),
+    "downstream": Part(
+        "R1's classifiers on codes and on pixels", downstream.draw, downstream.unfit
+    ),
     "generation": Part("R4's 50 samples and traversals", generation.draw, _no_prior),
     "interpolation": Part("linear and spherical", interpolation.draw),
 }

@@ -43,6 +43,10 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "UMAP is not installed here (package umap-learn).",
         "tr": "UMAP burada kurulu değil (umap-learn paketi).",
     },
+    "no_places": {
+        "en": "No picture: the codes are all alike, not finite, or fewer than 5.",
+        "tr": "Resim yok: kodların hepsi aynı, sonlu değil ya da 5'ten az.",
+    },
     "noisy": {"en": "noisy", "tr": "gürültülü"},
     "input": {"en": "input", "tr": "girdi"},
     "reconstruction": {"en": "reconstruction", "tr": "yeniden\nyapılandırma"},

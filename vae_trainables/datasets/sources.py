@@ -119,8 +119,11 @@ def cache_folder(name: str) -> Path:
     """Where downloads of the set `name` are kept for this user."""
     if own := os.environ.get(CACHE_VARIABLE):
         return Path(own).expanduser() / name
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "vae-studies" / name
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # a container's user, who has no home folder
+        base = Path(tempfile.gettempdir())
+    return base / "vae-studies" / name
 
 
 def locate(root: Path, name: str, part: Part) -> FilePair:

@@ -127,7 +127,7 @@ def unfit(split: Split) -> str | None:
     if not split.labelled:
         return "a feature net is a classifier: it needs labels, and there are none"
     if len(split) < HELD_BACK:
-        return f"a feature net needs at least {HELD_BACK} training images, got {len(split)}"
+        return f"a feature net needs at least {HELD_BACK} images, got {len(split)}"
     return None
 
 

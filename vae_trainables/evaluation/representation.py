@@ -108,7 +108,8 @@ def mlp_probe(
 def silhouette(codes: Codes, labels: Labels, *, seed: int = 0) -> float:
     """Mean silhouette of the classes as clusters (Rousseeuw 1987), from -1 to 1, Euclidean.
 
-    Of at most `PAIRWISE_POINTS` codes, drawn with `seed`.
+    Of at most `PAIRWISE_POINTS` codes, drawn with `seed`. Raises ValueError where they are of one
+    class, or each of a class of its own.
     """
     from sklearn.metrics import silhouette_score
 
@@ -120,14 +121,20 @@ def silhouette(codes: Codes, labels: Labels, *, seed: int = 0) -> float:
 def cluster_agreement(codes: Codes, labels: Labels, *, seed: int = 0) -> ClusterAgreement:
     """Normalised mutual information and adjusted Rand index of k-means clusters with `labels`.
 
-    As many clusters as classes, best of four starts by k-means++ with `seed`.
+    As many clusters as classes, best of four starts by k-means++ with `seed`; fewer where there
+    are fewer different codes.
     """
+    import warnings
+
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     _require_fitting(codes, labels)
     kmeans = KMeans(len(np.unique(labels)), n_init=4, random_state=seed)
-    clusters = kmeans.fit_predict(codes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of codes that are alike
+        clusters = kmeans.fit_predict(codes)
     nmi = normalized_mutual_info_score(labels, clusters)
     return ClusterAgreement(float(nmi), float(adjusted_rand_score(labels, clusters)))
 
@@ -165,7 +172,7 @@ def embed_2d(
 
     Raises:
         EmbeddingUnavailableError: `method` needs a library that is not installed.
-        ValueError: unknown method, fewer than 5 codes, or codes that are not finite.
+        ValueError: unknown method, fewer than 5 codes, codes that are not finite, or all alike.
     """
     if method not in _EMBEDDINGS:
         raise ValueError(f"unknown embedding {method!r}: expected one of {', '.join(_EMBEDDINGS)}")
@@ -173,6 +180,8 @@ def embed_2d(
     indices = _subset(len(codes), max_points, seed)
     if len(indices) < _LEAST_POINTS:
         raise ValueError(f"an embedding needs at least {_LEAST_POINTS} codes, got {len(indices)}")
+    if collapsed(codes[indices]):  # of which scikit-learn's t-SNE dies, process and all
+        raise ValueError(f"all {len(indices)} codes are alike: the latent has collapsed")
     missing = max(0, 2 - codes.shape[1])  # codes on a line stay on a line in the plane
     plane = np.pad(np.asarray(codes[indices], np.float64), ((0, 0), (0, missing)))
     points = _EMBEDDINGS[method](plane, seed)
@@ -245,9 +254,20 @@ def _standardised(train_codes: Codes, codes: Codes) -> tuple[Codes, Codes]:
     A constant dimension becomes zeros: rounding must not be blown up into a feature.
     """
     mean, deviation = train_codes.mean(0, dtype=np.float64), train_codes.std(0, dtype=np.float64)
-    constant = deviation <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
-    scale = np.where(constant, np.inf, deviation)
+    scale = np.where(_constant(train_codes), np.inf, deviation)
     return (train_codes - mean) / scale, (codes - mean) / scale
+
+
+def collapsed(codes: Codes) -> bool:
+    """Whether all codes `(N, D)` are alike, up to rounding: they know nothing of their images."""
+    return bool(_constant(codes).all())
+
+
+def _constant(codes: Codes) -> NDArray[np.bool_]:
+    """Which dimensions, `(D,)`, hold one value, up to the rounding of float32."""
+    mean, deviation = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
+    constant: NDArray[np.bool_] = deviation <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
+    return constant
 
 
 def _subset(count: int, limit: int, seed: int) -> NDArray[np.int64]:

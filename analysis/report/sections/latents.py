@@ -38,14 +38,11 @@ def section(results: StudyResults, models: Models, methods: tuple[EmbeddingMetho
     for role, found in codes.items():
         rows.append(_numbers(results, role, models.by_role[role], found, examples))
     for method in methods:
-        try:
-            pictures = _pictures(results, models, codes, examples, method)
-        except (EmbeddingUnavailableError, ValueError) as error:
-            blocks.append(Prose(f"No picture by {METHODS[method]}: {error}.", "notice"))
-            continue
-        plots = tuple(latent.plot(each, role) for role, each in pictures.items())
-        first = next(iter(pictures.values()))
-        blocks.append(Plots(plots, legend=latent.legend(first)))
+        pictures, complaints = _pictures(results, models, codes, examples, method)
+        blocks += [Prose(complaint, "notice") for complaint in complaints]
+        if pictures:
+            plots = tuple(latent.plot(picture, role) for role, picture in pictures.items())
+            blocks.append(Plots(plots, legend=latent.legend(next(iter(pictures.values())))))
     blocks.append(TableBlock(_table(rows), "latent"))
     text = (
         f"Latent means of {len(examples.codes_images):,} clean {examples.split_name} images. "
@@ -60,18 +57,26 @@ def _pictures(
     codes: dict[str, Any],
     examples: Examples,
     method: EmbeddingMethod,
-) -> dict[str, latent.LatentPicture]:
-    return {
-        role: latent.info(
-            found,
-            examples.codes_labels,
-            who=f"the {role} (trial {models.by_role[role].trial})",
-            dataset=dataset_of(results),
-            names=own_classes(results),
-            method=method,
-        )
-        for role, found in codes.items()
-    }
+) -> tuple[dict[str, latent.LatentPicture], list[str]]:
+    """Pictures by role, and a sentence for each that there is not."""
+    pictures: dict[str, latent.LatentPicture] = {}
+    complaints = []
+    for role, its_codes in codes.items():
+        who = f"the {role} (trial {models.by_role[role].trial})"
+        try:
+            pictures[role] = latent.info(
+                its_codes,
+                examples.codes_labels,
+                who=who,
+                dataset=dataset_of(results),
+                names=own_classes(results),
+                method=method,
+            )
+        except EmbeddingUnavailableError as error:
+            return {}, [f"No picture by {METHODS[method]}: {error}."]
+        except ValueError as error:
+            complaints.append(f"No picture by {METHODS[method]} of {who}: {error}.")
+    return pictures, complaints
 
 
 def _numbers(
@@ -83,9 +88,16 @@ def _numbers(
     row |= {name: trial.get(METRIC + name) for name in TRACKED}
     if np.isfinite(codes).all():
         row["pca"] = 100 * float(pca_explained_variance(codes)[:2].sum())
-        several = len(np.unique(examples.codes_labels)) > 1
-        row["silhouette"] = silhouette(codes, examples.codes_labels) if several else None
+        row["silhouette"] = _silhouette(codes, examples)
     return row
+
+
+def _silhouette(codes: Any, examples: Examples) -> float | None:
+    """None where the examples are of one class, or each of its own."""
+    try:
+        return silhouette(codes, examples.codes_labels)
+    except ValueError:
+        return None
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from pathlib import Path
 
 import psutil
@@ -57,3 +58,12 @@ def test_a_ray_alone_works_without_the_processes_it_does_not_need() -> None:
         assert "address failed" not in (logs / "dashboard_agent.log").read_text()
     finally:
         ray.shutdown()
+
+
+def test_ray_still_reads_the_setting_that_makes_workers_import_ahead() -> None:
+    """`RAY_<name>` is heard only where Ray's own configuration has the name."""
+    with Path(ray._raylet.__file__).open("rb") as file:
+        library = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    for name in ("preload_python_modules", "raylet_start_wait_time_s"):
+        assert library.find(name.encode()) >= 0, name
+    assert library.find(b"no_such_setting_of_ray") < 0

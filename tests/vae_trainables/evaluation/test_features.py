@@ -251,3 +251,23 @@ def test_diversity_does_not_grow_with_the_number_of_samples() -> None:
 def test_reference_images_that_are_all_alike_are_refused() -> None:
     with pytest.raises(ValueError, match="all 5 reference images"):
         features.diversity(normal(5, 3), torch.full((5, 3), 0.1))
+
+
+@pytest.mark.parametrize("home", ["/proc", None])
+def test_without_a_home_folder_a_feature_net_is_trained_all_the_same(
+    home: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the cache cannot be written, a line names it and the variable for another."""
+    for name in ("HOME", "XDG_CACHE_HOME", "VAE_STUDIES_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
+    else:
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # as of a user without an entry
+        monkeypatch.setattr("tempfile.gettempdir", lambda: "/proc")
+    monkeypatch.setattr(features, "LEAST_STEPS", 1)
+    images = torch.zeros(10, 1, 28, 28, dtype=torch.uint8)
+    trained = features.feature_net(Split(images, torch.arange(10)), epochs=1)
+    assert 0 <= trained.accuracy <= 1
+    assert "/proc" in caplog.text
+    assert "VAE_STUDIES_CACHE names another folder" in caplog.text

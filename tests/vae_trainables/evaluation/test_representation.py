@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,53 @@ def test_an_unknown_picture_names_the_known_ones() -> None:
 def test_too_few_codes_for_a_picture_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 5 codes, got 4"):
         representation.embed_2d(np.zeros((10, 3)), max_points=4)
+
+
+COLLAPSED = [
+    np.ones((30, 4), np.float32),
+    np.full((30, 3), 0.1),
+    np.zeros((30, 1), np.float32),
+    np.float32(0.7) * (1 + np.float32(6e-8) * (np.arange(60).reshape(30, 2) % 2)),  # rounding
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("codes", COLLAPSED)
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+def test_codes_that_are_all_alike_would_warn_or_end_the_process(
+    method: representation.EmbeddingMethod, codes: representation.Codes
+) -> None:
+    """scikit-learn's t-SNE dies of them by a signal, its PCA divides by zero."""
+    with pytest.raises(ValueError, match=r"all 30 codes are alike: the latent has collapsed"):
+        representation.embed_2d(codes, method)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9, 12])
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_few_codes_give_figures_or_a_reason_and_a_quiet_console(count: int, classes: int) -> None:
+    random = np.random.default_rng(count)
+    labels = np.arange(count) % classes
+    for codes in (
+        random.normal(size=(count, 3)),
+        np.repeat(random.normal(size=(1, 3)), count, 0),  # all alike
+        np.where(np.arange(count)[:, None] < count // 2, 0.0, random.normal(size=(1, 3))),  # two
+    ):
+        _reasoned(lambda c=codes: representation.silhouette(c, labels))
+        _reasoned(lambda c=codes: representation.cluster_agreement(c, labels).nmi)
+        _reasoned(lambda c=codes: representation.embed_2d(c, "pca").points)
+        _reasoned(lambda c=codes: representation.pca_explained_variance(c))
+        for probe in (representation.logistic_probe, representation.knn_probe):
+            _reasoned(lambda c=codes, p=probe: p(c, labels, c, labels).accuracy)
+
+
+def _reasoned(figure: Callable[[], object]) -> None:
+    """A finite figure, or a ValueError."""
+    with suppress(ValueError):
+        assert np.isfinite(np.asarray(figure())).all()
+
+
+@pytest.mark.parametrize("count", [5, 6, 12])
+def test_tsne_places_few_codes(count: int) -> None:
+    codes = np.random.default_rng(0).normal(size=(count, 3))
+    assert np.isfinite(representation.embed_2d(codes, "tsne").points).all()

@@ -84,7 +84,7 @@ def test_each_split_is_looked_at() -> None:
         ("val/probe", {"evaluations": ("probe",)}, {"classes": 1}, "a probe takes 2 classes"),
         ("val/probe", {}, {}, "it is measured only where evaluations name 'probe'"),
         ("val/active_units", {}, {"images": 1}, "has 1 image, and it takes 2"),
-        ("val/frechet", {"evaluations": ("frechet",)}, {"images": 9}, "needs at least 10 training"),
+        ("val/frechet", {"evaluations": ("frechet",)}, {"images": 9}, "needs at least 10 images"),
         ("val/frechet", {"evaluations": ("frechet",)}, {"classes": 11}, "knows classes 0 to 9"),
         (
             "val/frechet",

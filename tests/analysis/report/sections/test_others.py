@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from analysis.report.page import Command, Facts, PictureGrid, Prose, Section, TableBlock
+from analysis.report.page import Command, Facts, PictureGrid, Plots, Prose, Section, TableBlock
 from analysis.report.sections import (
     confirmed,
     failures,
@@ -23,6 +25,8 @@ from analysis.report.sections import (
 )
 from analysis.tracker.results import StudyResults
 from tests.analysis import bulk_studies, pictured
+from vae_trainables.evaluation.representation import EmbeddingMethod
+from vae_trainables.models import Autoencoder
 
 
 def texts(section: Section) -> str:
@@ -323,3 +327,46 @@ def test_the_search_sections_would_raise_for_odd_studies(key: str) -> None:
     for make in (search.learning_curves, search.parameters, search.pareto):
         section = make(results)
         assert section is None or section.blocks
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_collapsed_codes_are_a_sentence_and_the_others_are_drawn(
+    method: EmbeddingMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = bulk_studies.results("pictured")
+    models = images.load_models(results)
+    model = models.winner
+    assert model is not None
+    whole = latents.section(results, models, (method,))
+    dead = replace(model, model=_dead(model.model))
+    section = latents.section(
+        results, replace(models, by_role=models.by_role | {"winner": dead}), (method,)
+    )
+    assert f"of the winner (trial {model.trial}): all " in texts(section)
+    assert "codes are alike: the latent has collapsed" in texts(section)
+    drawn, before = (
+        sum(len(b.plots) for b in part.blocks if isinstance(b, Plots)) for part in (section, whole)
+    )
+    assert drawn == before - 1
+    assert any(isinstance(block, TableBlock) for block in section.blocks)
+
+
+def _dead(model: Autoencoder) -> Autoencoder:
+    """The same with codes that do not depend on the image."""
+    dead = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in dead.mean_head.parameters():  # type: ignore[union-attr]
+            parameter.zero_()
+    return dead
+
+
+def test_examples_of_one_class_have_no_silhouette() -> None:
+    results = bulk_studies.results("pictured")
+    assert results.examples is not None
+    single = replace(results.examples, codes_labels=0 * results.examples.codes_labels)
+    section = latents.section(
+        replace(results, examples=single), images.load_models(results), ("pca",)
+    )
+    (table,) = [block.table for block in section.blocks if isinstance(block, TableBlock)]
+    assert "silhouette" in [column.key for column in table.columns]
