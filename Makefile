@@ -16,7 +16,8 @@ ifneq ($(shell command -v uv),)
   CHECK = uv pip check --quiet --python $(BIN)/python
   CREATE = uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 else
-  INSTALL = $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement
+  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+    --no-deps --require-hashes --requirement
   CHECK = $(BIN)/python -m pip check
   CREATE = $(PYTHON) -m venv $(VENV)
 endif

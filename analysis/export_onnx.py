@@ -63,7 +63,7 @@ def _require_packages() -> None:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise OnnxError(
             f"{', '.join(missing)} not installed; get what is needed with "
-            "pip install 'vae-studies[onnx]'"
+            "make dev, or with pip install '.[onnx]' in the checkout"
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
@@ -78,3 +82,25 @@ def series_before(version: Version) -> str:
 @pytest.mark.parametrize("text", OWN)
 def test_a_user_gets_every_dependency(text: str) -> None:
     assert Requirement(text).name in pins(USER)
+
+
+def test_what_the_packages_import_is_in_a_users_lock_or_an_extra() -> None:
+    """A module that only the developer's lock brings would be missing on every user's machine."""
+    extras = {Requirement(text).name for requirements in EXTRAS.values() for text in requirements}
+    there, owners = set(pins(USER)) | extras, packages_distributions()
+    for module in sorted(imported()):
+        distributions = {canonicalize_name(name) for name in owners.get(module, [])}
+        assert distributions & there, f"{module} comes from {distributions or 'nowhere'}"
+
+
+def imported() -> set[str]:
+    """Top-level names of the modules of others that any line of the three packages imports."""
+    own = {"studies", "vae_trainables", "analysis"}
+    names: set[str] = set()
+    for path in (path for package in own for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names - own - set(sys.stdlib_module_names)

@@ -74,7 +74,8 @@ def test_missing_packages_are_named_with_the_way_to_get_them(
     )
     assert done.exit_code == 2
     expected = (
-        "error: onnxscript not installed; get what is needed with pip install 'vae-studies[onnx]'\n"
+        "error: onnxscript not installed; get what is needed with make dev, or with "
+        "pip install '.[onnx]' in the checkout\n"
     )
     assert done.stderr == expected
 
