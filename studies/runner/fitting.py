@@ -76,5 +76,5 @@ def remarks(config: TrialConfig, facts: Facts | None, shown: Iterable[str]) -> l
     if not facts.labelled:
         lines.append("without labels there are no SupCon, no probe and no figures by class")
     if facts.images < config.batch_size:
-        lines.append(f"{facts.images} training images are less than a batch: each is one step")
+        lines.append(f"{facts.images} training images are less than a batch: an epoch is one step")
     return lines + list(shown)

@@ -145,7 +145,7 @@ def test_kmnist_s_npz_files(tmp_path: Path) -> None:
 def test_emnist_letters_are_numbered_from_1_and_have_names(tmp_path: Path) -> None:
     made.idx(tmp_path, GREY, "emnist-letters-")
     made.idx(tmp_path, GREY, "emnist-digits-")
-    with pytest.raises(DataError, match="several sets .emnist-digits, emnist-letters"):
+    with pytest.raises(DataError, match=r"several sets .emnist-digits, emnist-letters"):
         open_source("x", data=str(tmp_path)).splits()
     letters = (made.labels() * 12 + 1).astype(np.uint8)
     write_idx(tmp_path / "emnist-letters-train-labels-idx1-ubyte.gz", letters)
