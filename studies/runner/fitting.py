@@ -26,14 +26,13 @@ def fitted(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
     if facts is None:
         return {}
     channels, height, width = facts.shape
-    follows = {
+    follows: dict[str, Any] = {
         "channels": channels,
         "image_size": height if height == width else (height, width),
         "num_classes": max(2, len(facts.classes)),
     }
     changes = {name: v for name, v in follows.items() if name not in config.model_fields_set}
-    changes["dataset"] = facts.name
-    return changes | unlabelled(config, facts)
+    return changes | {"dataset": facts.name} | unlabelled(config, facts)
 
 
 def unlabelled(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
