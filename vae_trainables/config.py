@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -32,7 +32,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 ClassSource = Literal["given", "predicted"]
 PUBLISHED_SETS = ("fashion-mnist", "mnist", "digits")
 """Data sets that a configuration's defaults fit: 28 × 28 grey pixels, ten classes."""
-Side = Annotated[int, Field(ge=8, le=128)]
+SIDES = (8, 128)  # pixels, least and most
 
 
 class ModelConfig(BaseModel):
@@ -41,7 +41,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str = Field("conv_vae", description="see `vae_trainables.kinds`, or a file's own")
-    image_size: Side | tuple[Side, Side] = Field(
+    image_size: int | tuple[int, int] = Field(
         28, description="height = width, or (height, width), pixels"
     )
     channels: Literal[1, 3] = 1
@@ -64,6 +64,9 @@ class ModelConfig(BaseModel):
     @classmethod
     def _square_is_one_number(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:
         """Equal configurations have equal fingerprints."""
+        sides = (size,) if isinstance(size, int) else size
+        if not all(SIDES[0] <= side <= SIDES[1] for side in sides):
+            raise ValueError(f"sides go from {SIDES[0]} to {SIDES[1]} pixels")
         return size[0] if isinstance(size, tuple) and size[0] == size[1] else size
 
     @property

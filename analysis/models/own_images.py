@@ -269,7 +269,8 @@ def _in_words(size: tuple[int, int], square: str) -> str:
 def border(values: Floats) -> Floats:
     """The median of the outermost pixels of `(H, W, C)`, `(C,)`."""
     edges = (values[0], values[-1], values[:, 0], values[:, -1])
-    return np.median(np.concatenate(edges), axis=0).astype(np.float32)
+    found: Floats = np.median(np.concatenate(edges), axis=0).astype(np.float32)
+    return found
 
 
 def _full(size: tuple[int, ...], target: tuple[int, int]) -> tuple[int, int]:

@@ -26,14 +26,13 @@ def fitted(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
     if facts is None:
         return {}
     channels, height, width = facts.shape
-    follows = {
+    follows: dict[str, Any] = {
         "channels": channels,
         "image_size": height if height == width else (height, width),
         "num_classes": max(2, len(facts.classes)),
     }
     changes = {name: v for name, v in follows.items() if name not in config.model_fields_set}
-    changes["dataset"] = facts.name
-    return changes | unlabelled(config, facts)
+    return changes | {"dataset": facts.name} | unlabelled(config, facts)
 
 
 def unlabelled(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
@@ -76,5 +75,5 @@ def remarks(config: TrialConfig, facts: Facts | None, shown: Iterable[str]) -> l
     if not facts.labelled:
         lines.append("without labels there are no SupCon, no probe and no figures by class")
     if facts.images < config.batch_size:
-        lines.append(f"{facts.images} training images are less than a batch: each is one step")
+        lines.append(f"{facts.images} training images are less than a batch: an epoch is one step")
     return lines + list(shown)

@@ -188,9 +188,9 @@ def _at(
     choices: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the space makes of the reference's values, as far as it has them, and some others."""
-    wanted = definition.reference_params() | dict(choices)
+    values = definition.reference_params() | dict(choices)
     params = {
-        name: wanted[name] if _holds(distribution, wanted.get(name)) else _least(distribution)
+        name: values[name] if _holds(distribution, values.get(name)) else _least(distribution)
         for name, distribution in distributions.items()
     }
     return pins.ask(definition.space, cast(optuna.Trial, optuna.trial.FixedTrial(params)))

@@ -60,9 +60,11 @@ def digits() -> TrialData:
     return TrialData(*(datasets.load("digits", split) for split in ("train", "val", "test")))
 
 
-def noisy_and_clean(split: str, config: TrialConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A split with the noise that trials are judged on, float32 `(N, 1, 28, 28)`."""
-    clean = as_float(getattr(digits(), split).images)
+def noisy_and_clean(
+    split: str, config: TrialConfig, data: TrialData | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A split with the noise that trials are judged on, float32 `(N, C, H, W)`."""
+    clean = as_float(getattr(data or digits(), split).images)
     noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)
     return noisy.numpy(), clean.numpy()
 
@@ -73,15 +75,24 @@ def mean_psnr(images: np.ndarray, clean: np.ndarray) -> float:
     return float((-10 * np.log10(mse)).mean())
 
 
-def write(folder: Path, name: str, planned: list[Planned], **settings: Any) -> TrainedStudy:
-    """Train the trials and deliver the study to `folder`/mlflow.db."""
+def write(
+    folder: Path,
+    name: str,
+    planned: list[Planned],
+    images: TrialData | None = None,
+    **settings: Any,
+) -> TrainedStudy:
+    """Train the trials and deliver the study to `folder`/mlflow.db; of the digits, or others."""
+    data = images or digits()
     uri = f"sqlite:///{folder}/mlflow.db"
     delivery = Delivery(uri, name, (folder / "artifacts").as_uri())
     tags = {names.ROLE: names.ROLE_STUDY, names.STATUS: "running"}
     delivery.deliver([_event("run", "", name=name, tags=tags, params={}, time=1_000)])
-    for path in _files(folder, name, settings):
+    for path in _files(folder, name, settings, data):
         delivery.deliver([_event("artifact", "", path=str(path), folder=None)])
-    metrics = {each.key: _trained(delivery, each, folder / "trials" / each.key) for each in planned}
+    metrics = {
+        each.key: _trained(delivery, each, folder / "trials" / each.key, data) for each in planned
+    }
     delivery.deliver([_event("status", "", status="finished", reason="", time=9_000_000)])
     runs = {key: known.run_id for key, known in delivery.runs.items() if key}
     return TrainedStudy(name, uri, runs, metrics)
@@ -91,9 +102,11 @@ def _event(kind: str, key: str, **fields: Any) -> dict[str, Any]:
     return {"event": kind, "key": key, **fields}
 
 
-def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, float]:
+def _trained(
+    delivery: Delivery, planned: Planned, folder: Path, data: TrialData
+) -> dict[str, float]:
     opens_test = planned.phase != "search"
-    trial = Session(planned.config, digits(), folder, open_test=opens_test)
+    trial = Session(planned.config, data, folder, open_test=opens_test)
     tags = {
         names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.PHASE: planned.phase,
         names.SEED: planned.config.seed, names.CONFIG: planned.config.fingerprint(),
@@ -123,8 +136,12 @@ def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, fl
     return dict(record.metrics)
 
 
-def _files(folder: Path, name: str, settings: dict[str, Any]) -> list[Path]:
-    info = {"name": name, "objectives": [OBJECTIVE], "settings": settings, "distributions": {}}
+def _files(folder: Path, name: str, settings: dict[str, Any], data: TrialData) -> list[Path]:
+    val = data.val
+    info = {
+        "name": name, "objectives": [OBJECTIVE], "settings": settings, "distributions": {},
+        "classes": list(val.classes), "labelled": val.labelled,
+    }  # fmt: skip
     study, examples = folder / names.STUDY_FILE, folder / names.EXAMPLES_FILE
     study.write_text(json.dumps(info))
     origin = folder / names.PROVENANCE_FILE
@@ -132,12 +149,11 @@ def _files(folder: Path, name: str, settings: dict[str, Any]) -> list[Path]:
         "versions": provenance.versions(),
         "machine": provenance.machine(),
         "code": provenance.code_hash(),
-        "data": {name: getattr(digits(), name).fingerprint() for name in ("train", "val")},
+        "data": {name: getattr(data, name).fingerprint() for name in ("train", "val")},
         "threads": 1,
     }
     origin.write_text(json.dumps(facts))
-    noisy, _ = noisy_and_clean("val", TINY)
-    val = digits().val
+    noisy, _ = noisy_and_clean("val", TINY, data)
     np.savez_compressed(
         examples,
         images=val.images.numpy(),

@@ -33,7 +33,7 @@ def original(**changes: Any) -> Original:
         "data": {},
     }
     metrics = {"val/mse": {1: 0.5, 2: 0.25}}
-    return replace(Original("r", TINY, metrics, False, facts, None), **changes)
+    return replace(Original("r", TINY, metrics, False, facts, {}), **changes)
 
 
 @pytest.mark.slow

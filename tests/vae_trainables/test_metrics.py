@@ -145,10 +145,16 @@ def test_gradient_of_ssim_is_finite_where_images_are_equal_and_flat() -> None:
     assert pred.grad.isfinite().all()
 
 
-def test_ssim_of_an_image_smaller_than_its_window_names_the_size() -> None:
-    small = torch.zeros(1, 1, 10, 28)
-    with pytest.raises(ValueError, match="got 10x28"):
+def test_ssim_of_an_image_smaller_than_any_window_names_the_size() -> None:
+    small = torch.zeros(1, 1, 2, 28)
+    with pytest.raises(ValueError, match="got 2x28"):
         metrics.ssim(small, small)
+
+
+def test_ssim_of_small_images_takes_the_longest_window_that_fits() -> None:
+    image = torch.rand(2, 3, 8, 28, generator=torch.Generator().manual_seed(0))
+    assert metrics.ssim(image, image).tolist() == pytest.approx([1, 1])
+    assert (metrics.ssim(image, image.flip(-1)) < 0.9).all()
 
 
 @pytest.mark.parametrize("metric", [metrics.mse, metrics.psnr, metrics.ssim])

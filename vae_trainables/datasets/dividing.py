@@ -36,7 +36,7 @@ def stratified(
     for name in shares:
         if not places[name] and len(places[rest]) > 1:
             places[name].append(places[rest].pop())
-    return {name: np.array(found, np.int64)[fair(labels[found])] for name, found in places.items()}
+    return {name: np.array(at, np.int64)[fair(labels[at])] for name, at in places.items()}
 
 
 def fair(labels: NDArray[np.int64]) -> Indices:
@@ -56,9 +56,9 @@ def digests(images: NDArray[np.uint8]) -> NDArray[Any]:
     )
 
 
-def without(known: set[str], marks: NDArray[Any]) -> tuple[Indices, Indices]:
-    """Places of `marks` that are not among the `known`, and of those that are."""
-    twice = np.array([mark in known for mark in marks], bool)
+def without(seen: set[str], marks: NDArray[Any]) -> tuple[Indices, Indices]:
+    """Places of `marks` that are not among the `seen`, and of those that are."""
+    twice = np.array([mark in seen for mark in marks], bool)
     return np.flatnonzero(~twice), np.flatnonzero(twice)
 
 

@@ -60,25 +60,25 @@ def locate(name: str, root: Path | None, *, download: bool) -> Path:
     Looks in `root` and where torchvision puts them below it; without `root` in the user's cache,
     into which they are downloaded if need be. Raises DataError.
     """
-    known = NAMED[name]
+    entry = NAMED[name]
     base = root or sources.cache_folder(name)
-    places = [base / known.inside, base] if known.inside else [base]
+    places = [base / entry.inside, base] if entry.inside else [base]
     for place in places:
         if place.is_dir() and any(place.iterdir()):
             return place
         if not place.is_dir() and find(place):  # the beginning of the files' names
             return place
-    if root is not None or not download or not known.torchvision:
-        how = known.files or f"`python -m vae_trainables.datasets fetch {name}`"
+    if root is not None or not download or not entry.torchvision:
+        how = entry.files or f"`python -m vae_trainables.datasets fetch {name}`"
         raise DataError(f"{name}: nothing in {base}; {how}" + ("" if root else f" into {base}"))
-    return _download(name, known, base)
+    return _download(name, entry, base)
 
 
-def _download(name: str, known: NamedSet, target: Path) -> Path:
+def _download(name: str, entry: NamedSet, target: Path) -> Path:
     """Keep what was asked for alone: EMNIST's archive holds six sets."""
-    folder, _, beginning = known.inside.rpartition("/")
+    folder, _, beginning = entry.inside.rpartition("/")
     with sources.workspace(target) as work:
-        sources.run_torchvision(name, known.torchvision, known.calls, work)
+        sources.run_torchvision(name, entry.torchvision, entry.calls, work)
         for path in sorted((work / folder).iterdir()):
             if path.is_file() and path.name.startswith(beginning) and path.suffix != ".zip":
                 os.replace(path, target / path.name)

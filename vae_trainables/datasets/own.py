@@ -89,7 +89,7 @@ def understood(contents: Contents, resize: Resize, name: str) -> OwnData:
     _check_counts(apart)
     said = [*contents.notes, *notes, *([what] if what else []), *sized, *classified.notes]
     said += [*how, *twice, *_remarks(apart, classified.classes)]
-    splits = {part: _split(found, classified.classes) for part, found in apart.items()}
+    splits = {part: _split(kept, classified.classes) for part, kept in apart.items()}
     shape: tuple[int, int, int] = tuple(splits["train"].images.shape[1:])  # type: ignore[assignment]
     facts = Facts(name, shape, classified.classes, len(splits["train"]))
     return OwnData(contents.format, splits, facts, tuple(said))
@@ -150,7 +150,7 @@ def _divided(rows: Mapping[Part, _Rows]) -> tuple[dict[str, _Rows], list[str]]:
     missing = [part for part in ("val", "test") if part not in rows]
     whole = rows[main]
     places = dividing.stratified(whole.numbers, dividing.shares(missing))
-    divided = {part: whole.take(found) for part, found in places.items()}
+    divided = {part: whole.take(at) for part, at in places.items()}
     for part in ("val", "test"):
         if part in rows:
             divided[part] = rows[part].take(dividing.fair(rows[part].numbers))
@@ -189,7 +189,7 @@ def _kept_apart(divided: Mapping[str, _Rows]) -> tuple[dict[str, _Rows], list[st
 def _check_counts(apart: Mapping[str, _Rows]) -> None:
     for part, rows in apart.items():
         if not len(rows.numbers):
-            counts = ", ".join(f"{name} {len(found.numbers)}" for name, found in apart.items())
+            counts = ", ".join(f"{name} {len(kept.numbers)}" for name, kept in apart.items())
             raise DataError(
                 f"no image is left for {part} ({counts}; copies are in the first alone): give more "
                 "different images"

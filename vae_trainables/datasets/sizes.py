@@ -16,9 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_trainables.config import SIDES
 from vae_trainables.datasets.errors import DataError
 
-LEAST, MOST = 8, 128  # pixels a side that the models take
+LEAST, MOST = SIDES  # pixels a side that the models take
 AUTO_MOST = 64  # a side that `auto` chooses
 ENLARGED_MOST = 4  # times: more would be an invention
 SLIM_MOST = 4  # sides' ratio of the usual picture that a target of other proportions may have
@@ -135,6 +136,6 @@ def _resized(image: NDArray[Any], target: Size) -> NDArray[Any]:
         if plane.dtype != np.uint8:
             plane = plane.astype(np.float32)
         picture = Image.fromarray(np.ascontiguousarray(plane))
-        made[:, :, channel] = picture.resize(target[::-1], Image.Resampling.LANCZOS)
+        made[:, :, channel] = np.asarray(picture.resize(target[::-1], Image.Resampling.LANCZOS))
     made = made.clip(low, high)
     return (made if image.dtype.kind == "f" else np.rint(made)).astype(image.dtype)

@@ -13,6 +13,7 @@ from analysis.tracker.client import Record
 from studies import vae_vs_ae
 from studies.tracker import names
 from tests.analysis.gallery.tiny import SLICES, Logged, load, log_study
+from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.inference import Denoiser
 from vae_trainables.objective import likelihoods
@@ -65,7 +66,8 @@ def make_subject() -> Callable[..., Subject]:
         data_dir = SLICES / config.dataset
         test = load(config.dataset).test
         assert test is not None
-        values: dict[str, Any] = {"data_dir": data_dir, "test": test.take(60), "pair": (1, 2)}
+        source = datasets.open_source(config.dataset, data_dir=data_dir)
+        values: dict[str, Any] = {"source": source, "test": test.take(60), "pair": (1, 2)}
         return Subject(record, (), history or {}, trained, None, **(values | fields))  # type: ignore[arg-type]
 
     return make

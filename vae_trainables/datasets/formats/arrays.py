@@ -57,7 +57,7 @@ class Stored:
 
 
 def _files(path: Path) -> list[Path]:
-    return [each for each in files_in(path) if each.suffix.lower() in (".npz", ".npy")]
+    return [file for file in files_in(path) if file.suffix.lower() in (".npz", ".npy")]
 
 
 def _recognises(path: Path) -> bool:

@@ -24,12 +24,12 @@ NAMES = (  # as in its batches.meta.txt
 
 def _files(path: Path) -> dict[Part, list[Path]]:
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
-    files = [each for each in files_in(folder) if each.suffix == ".bin"]
-    found: dict[Part, list[Path]] = {
-        "train": [each for each in files if each.name.startswith("data_batch")],
-        "test": [each for each in files if each.name.startswith("test_batch")],
+    files = [file for file in files_in(folder) if file.suffix == ".bin"]
+    batches: dict[Part, list[Path]] = {
+        "train": [file for file in files if file.name.startswith("data_batch")],
+        "test": [file for file in files if file.name.startswith("test_batch")],
     }
-    return {part: paths for part, paths in found.items() if paths}
+    return {part: paths for part, paths in batches.items() if paths}
 
 
 def _recognises(path: Path) -> bool:
@@ -39,7 +39,7 @@ def _recognises(path: Path) -> bool:
 def _read(path: Path, resize: Resize) -> Contents:
     files = _files(path)
     memory.require(
-        2 * sum(each.stat().st_size for paths in files.values() for each in paths), str(path)
+        2 * sum(file.stat().st_size for paths in files.values() for file in paths), str(path)
     )
     parts = {part: _pictures(paths) for part, paths in files.items()}
     return Contents("CIFAR-10, binary version", parts, dict(enumerate(NAMES)))

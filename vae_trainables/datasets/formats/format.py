@@ -31,4 +31,4 @@ def files_in(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         return []
-    return sorted(each for each in path.iterdir() if each.is_file() and each.name[0] != ".")
+    return sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")

@@ -57,12 +57,12 @@ def find(path: Path) -> list[Named]:
 
 def _named(folder: Path) -> list[Named]:
     """The plain file of a name before its gzipped one."""
-    matches = [(each, _NAME.fullmatch(each.name)) for each in files_in(folder)]
+    matches = [(file, _NAME.fullmatch(file.name)) for file in files_in(folder)]
     matches.sort(key=lambda pair: pair[1] is not None and pair[1]["packed"] is not None)
     first: dict[tuple[str, Part, str], Named] = {}
-    for each, match in matches:
+    for file, match in matches:
         if match is not None:
-            named = Named(match["set"] or "", part_of(match["part"]), match["content"], each)
+            named = Named(match["set"] or "", part_of(match["part"]), match["content"], file)
             first.setdefault(named[:3], named)
     return list(first.values())
 

@@ -62,8 +62,8 @@ def _entry(path: Path, root: Path) -> Entry:
 
 def _read(path: Path, resize: Resize) -> Contents:
     files = list(_walk(path))
-    entries = [_entry(each, path) for each in files if _is_picture(each)]
-    others = [str(each.relative_to(path)) for each in files if not _is_picture(each)]
+    entries = [_entry(file, path) for file in files if _is_picture(file)]
+    others = [str(file.relative_to(path)) for file in files if not _is_picture(file)]
     notes = [f"no pictures, left out: {listed(others)}"] if others else []
     sizes, broken = _sizes(entries)
     entries = [entry for entry in entries if entry.name in sizes]

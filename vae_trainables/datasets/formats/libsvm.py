@@ -18,7 +18,7 @@ EXPANDS = 8  # times at most, as published: 16
 
 
 def _files(path: Path) -> dict[Part, Path]:
-    return {FILES[each.name]: each for each in files_in(path) if each.name in FILES}
+    return {FILES[file.name]: file for file in files_in(path) if file.name in FILES}
 
 
 def _recognises(path: Path) -> bool:
@@ -26,9 +26,9 @@ def _recognises(path: Path) -> bool:
 
 
 def _read(path: Path, resize: Resize) -> Contents:
-    memory.require(sum(each.stat().st_size * EXPANDS for each in _files(path).values()), str(path))
+    memory.require(sum(file.stat().st_size * EXPANDS for file in _files(path).values()), str(path))
     names = {label: str(label - 1) for label in range(1, 11)}  # its classes are numbered from 1
-    parts = {part: _pictures(each) for part, each in _files(path).items()}
+    parts = {part: _pictures(file) for part, file in _files(path).items()}
     return Contents("libsvm file (USPS)", parts, names)
 
 

@@ -16,8 +16,8 @@ from vae_trainables.datasets.sizes import Resize
 
 def _files(path: Path) -> dict[Part, Path]:
     """SVHN's `extra_32x32.mat`, half a million easier digits, is left alone."""
-    files = {part_of(each.name): each for each in files_in(path) if each.suffix == ".mat"}
-    return {part: each for part, each in files.items() if part != "all" or path.is_file()}
+    files = {part_of(file.name): file for file in files_in(path) if file.suffix == ".mat"}
+    return {part: file for part, file in files.items() if part != "all" or path.is_file()}
 
 
 def _recognises(path: Path) -> bool:
@@ -25,7 +25,7 @@ def _recognises(path: Path) -> bool:
 
 
 def _read(path: Path, resize: Resize) -> Contents:
-    parts = {part: _pictures(each) for part, each in _files(path).items()}
+    parts = {part: _pictures(file) for part, file in _files(path).items()}
     return Contents("MATLAB file (SVHN)", parts, {10: "0"})
 
 

@@ -20,7 +20,7 @@ _TRAINS = ("data_batch_1", "train")
 def _files(path: Path) -> list[Path]:
     folder = path / "cifar-10-batches-py"
     files = files_in(folder if folder.is_dir() else path)
-    return [each for each in files if each.suffix in _ENDINGS or _is_batch(each)]
+    return [file for file in files if file.suffix in _ENDINGS or _is_batch(file)]
 
 
 def _is_batch(path: Path) -> bool:

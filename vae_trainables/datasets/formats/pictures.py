@@ -92,7 +92,8 @@ def _deep(values: NDArray[Any]) -> NDArray[np.uint16]:
         values = values * 65535
     if not (values.min() >= 0 and values.max() <= 65535):  # true for NaN
         raise PictureError("values outside 16 bits, or floats outside [0, 1]")
-    return np.rint(values).astype(np.uint16)
+    deep: NDArray[np.uint16] = np.rint(values).astype(np.uint16)
+    return deep
 
 
 def _opaque(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

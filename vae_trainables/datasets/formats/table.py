@@ -28,25 +28,25 @@ _ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".csv.bz2", ".csv.xz")
 
 
 def _files(path: Path) -> list[Path]:
-    return [each for each in files_in(path) if each.name.lower().endswith(_ENDINGS)]
+    return [file for file in files_in(path) if file.name.lower().endswith(_ENDINGS)]
 
 
 def _recognises(path: Path) -> bool:
     files = _files(path)
-    return bool(files) and (path.is_file() or any(part_of(each.name) != "all" for each in files))
+    return bool(files) and (path.is_file() or any(part_of(file.name) != "all" for file in files))
 
 
 def _read(path: Path, resize: Resize) -> Contents:
     files = _files(path)
     if path.is_dir():
-        files = [each for each in files if part_of(each.name) != "all"]
-    memory.require(2 * sum(each.stat().st_size for each in files), str(path))
+        files = [file for file in files if part_of(file.name) != "all"]
+    memory.require(2 * sum(file.stat().st_size for file in files), str(path))
     parts: dict[Part, Pictures] = {}
-    for each in files:
-        part: Part = part_of(each.name) if path.is_dir() else "all"
+    for file in files:
+        part: Part = part_of(file.name) if path.is_dir() else "all"
         if part in parts:
             raise DataError(f"{path}: more than one CSV file of {part}: give one file")
-        parts[part] = _pictures(each)
+        parts[part] = _pictures(file)
     return Contents("CSV", parts)
 
 
