@@ -118,9 +118,11 @@ def metrics() -> str:
 def python() -> str:
     """The public modules, by their docstrings."""
     modules = (
-        "config", "datasets", "noise", "models", "likelihoods", "losses", "schedules", "metrics",
-        "representation", "features", "baselines", "train", "session", "checkpoint", "evaluation",
-        "streams", "cohort",
+        "config", "datasets", "datasets.noise", "models", "objective.likelihoods",
+        "objective.losses", "training.schedules", "metrics", "evaluation.representation",
+        "evaluation.features", "evaluation.classifier", "evaluation.bounds",
+        "evaluation.baselines", "training.trial", "training.session", "checkpoint",
+        "evaluation.evaluator", "numerics.streams", "numerics.precision", "cohort",
     )  # fmt: skip
     return "# Python\n\n" + "\n".join(f"::: vae_trainables.{name}\n" for name in modules)
 

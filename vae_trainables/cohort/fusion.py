@@ -55,7 +55,7 @@ def fusion_key(config: TrialConfig) -> FusionKey:
     fusible = config.kind in FUSIBLE
     shared: dict[str, Any] = config.model_dump(mode="json", exclude=set(PER_SLOT))
     if fusible:
-        for name in ("hidden", "widths", "width", "blocks", "num_classes"):
+        for name in ("hidden", "widths", "width", "blocks", "num_classes", "class_source"):
             del shared[name]
         mlp = config.kind.startswith("mlp")
         shared["layers"] = scaled(config.hidden if mlp else config.widths, config.width)
