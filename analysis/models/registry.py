@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ALIAS = "champion"
-CODE = Path(__file__).with_name("published_model.py")
+CODE = Path(__file__).with_name("published.py")
 PACKAGES = ("mlflow", "numpy", "pydantic", "safetensors", "torch")  # what a model imports
 NAME_LIMIT = 250  # characters; MLflow's database has room for 256
 RUN = "vae.run"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from studies.runner import provenance
 from studies.tracker import names
@@ -17,6 +19,7 @@ from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.training import session
 from vae_trainables.training.session import Session
 
@@ -60,6 +63,14 @@ def digits() -> TrialData:
     return TrialData(*(datasets.load("digits", split) for split in ("train", "val", "test")))
 
 
+@cache
+def untrained_classifier() -> dict[str, Tensor]:
+    """Guesses classes, always the same way."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return FeatureNet().state_dict()
+
+
 def noisy_and_clean(split: str, config: TrialConfig) -> tuple[np.ndarray, np.ndarray]:
     """A split with the noise that trials are judged on, float32 `(N, 1, 28, 28)`."""
     clean = as_float(getattr(digits(), split).images)
@@ -93,7 +104,10 @@ def _event(kind: str, key: str, **fields: Any) -> dict[str, Any]:
 
 def _trained(delivery: Delivery, planned: Planned, folder: Path) -> dict[str, float]:
     opens_test = planned.phase != "search"
-    trial = Session(planned.config, digits(), folder, open_test=opens_test)
+    data = digits()
+    if planned.config.conditional:
+        data = replace(data, classifier=untrained_classifier())
+    trial = Session(planned.config, data, folder, open_test=opens_test)
     tags = {
         names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.PHASE: planned.phase,
         names.SEED: planned.config.seed, names.CONFIG: planned.config.fingerprint(),
