@@ -16,7 +16,9 @@ def test_a_worker_receives_what_the_driver_has() -> None:
     found = unpack(pack(given))
     assert found.test is not None
     assert torch.equal(found.train.images, given.train.images)
-    assert found.feature_net is not None and torch.equal(found.feature_net["w"], torch.ones(2))
-    assert found.classifier is not None and torch.equal(found.classifier["v"], torch.zeros(3))
+    assert found.feature_net is not None
+    assert torch.equal(found.feature_net["w"], torch.ones(2))
+    assert found.classifier is not None
+    assert torch.equal(found.classifier["v"], torch.zeros(3))
     blind = unpack(pack(replace(small_data(), test=None)))
     assert (blind.test, blind.feature_net, blind.classifier) == (None, None, None)
