@@ -121,8 +121,10 @@ def python() -> str:
     modules = (
         "config", "datasets", "datasets.noise", "models", "objective.likelihoods",
         "objective.losses", "training.schedules", "metrics", "evaluation.representation",
-        "evaluation.features", "evaluation.baselines", "training.trial", "training.session",
-        "checkpoint", "evaluation.evaluator", "numerics.streams", "cohort",
+        "evaluation.features", "evaluation.classifier", "evaluation.bounds",
+        "evaluation.baselines", "training.trial", "training.session", "checkpoint",
+        "evaluation.evaluator", "numerics.streams", "numerics.precision", "cohort",
+        "models.own", "objective.terms", "source",
     )  # fmt: skip
     return "# Python\n\n" + "\n".join(f"::: vae_trainables.{name}\n" for name in modules)
 

@@ -47,7 +47,7 @@ class PublishedModel(PythonModel):  # type: ignore[misc]
         params = params or {}
         what, labels = params.get("what", "denoise"), params.get("labels")
         given = labels is not None and len(labels) > 0  # MLflow's default for a list is empty
-        actions = {"denoise": self.denoiser.denoise, "encode": self.denoiser.encode}
+        actions = {"denoise": self.denoise, "encode": self.encode}
         if what not in actions:
             raise MlflowException.invalid_parameter_value(
                 f"params 'what' is {what!r}: it must be one of {', '.join(actions)}"
@@ -56,6 +56,14 @@ class PublishedModel(PythonModel):  # type: ignore[misc]
             return actions[what](model_input, labels if given else None)
         except ImagesError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def denoise(self, images: Any, labels: Any = None) -> NDArray[Any]:
+        """Clean images in [0, 1] of the given shape."""
+        return self.denoiser.denoise(images, labels)
+
+    def encode(self, images: Any, labels: Any = None) -> NDArray[Any]:
+        """Codes `(N, D)`: the latent mean."""
+        return self.denoiser.encode(images, labels)
 
 
 set_model(PublishedModel())

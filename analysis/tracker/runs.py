@@ -92,7 +92,7 @@ def is_trial(record: Record) -> bool:
     return record.tags.get(names.ROLE) == names.ROLE_TRIAL
 
 
-def class_note(trial: Mapping[str, Any]) -> str:
+def class_note(trial: Mapping[Any, Any]) -> str:
     """Where a conditional trial had its classes when it was judged; empty for other kinds.
 
     trial: a row of `frame`.

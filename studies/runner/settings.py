@@ -109,8 +109,8 @@ class Settings:
     precision: Annotated[
         Precision | None,
         _option(
-            "bf16 trains and validates with products of 16 bits, fp32 of 32; default: the "
-            "reference's.",
+            "Bits of the products in training and validation: fp32; tf32, on GPUs alone; bf16. The "
+            "test set is judged in fp32 always. Default: the reference's.",
             RESOURCES,
         ),
     ] = None

@@ -15,6 +15,7 @@ from analysis.publish import publish
 from tests.analysis.trained_study import TINY, TrainedStudy, mean_psnr, noisy_and_clean
 from vae_trainables import checkpoint
 from vae_trainables.config import TrialConfig
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
 from vae_trainables.training.trial import build_model
 
@@ -177,3 +178,36 @@ def test_a_published_model_cleans_real_files_as_well_as_its_run_says(
     assert code == 2
     assert "absent" in error
     assert error.count("\n") == 1
+
+
+def test_a_model_that_is_told_classes_predicts_them_or_takes_a_label(tmp_path: Path) -> None:
+    config = TrialConfig(kind="cond_conv_vae", widths=(4, 8), latent_dim=3, num_classes=4)
+    model = build_model(config)
+    tensors = {f"model/{k}": v for k, v in model.state_dict().items()}
+    brought = {f"classifier/{k}": v for k, v in FeatureNet().state_dict().items()}
+    meta = {"config": config.model_dump(mode="json"), "epoch": 1}
+    mute, whole = tmp_path / "mute.safetensors", tmp_path / "whole.safetensors"
+    checkpoint.write_tensors(mute, tensors, meta)
+    checkpoint.write_tensors(whole, tensors | brought, meta)
+    path = picture(tmp_path / "shirt.png")
+    clean = {}
+    for label in (0, 1):
+        out = tmp_path / str(label)
+        assert run(path, "--model", mute, "--label", label, "--out", out)[0] == 0
+        clean[label] = (out / "shirt-clean.png").read_bytes()
+    assert clean[0] != clean[1]
+    assert run(path, "--model", whole, "--out", tmp_path / "predicted")[0] == 0
+    for arguments, message in (
+        (("--model", mute), "give --label"),
+        (("--model", whole, "--label", 4), "--label 4: the classes of"),
+    ):
+        code, _, error = run(path, *arguments, "--out", tmp_path / "none")
+        assert code == 2, error
+        assert message in error
+
+
+def test_a_label_for_a_model_that_is_told_none_is_refused(weights: Path, tmp_path: Path) -> None:
+    path = picture(tmp_path / "shirt.png")
+    code, _, error = run(path, "--model", weights, "--label", 3, "--out", tmp_path / "none")
+    assert code == 2, error
+    assert "is told no classes; leave the label out" in error

@@ -135,6 +135,48 @@ def fresh(
         return dict(found), done.stdout
 
 
+TOLD = """
+import sys
+import mlflow, numpy as np
+uri, address, given, labels = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+model = mlflow.pyfunc.load_model(address)
+noisy = np.load(given)
+told = model.predict(noisy, params={"labels": np.load(labels).tolist()})
+np.savez("out.npz", predicted=model.predict(noisy), given=told)
+try:
+    model.predict(noisy, params={"labels": [3]})
+except mlflow.exceptions.MlflowException as error:
+    print(error.error_code, error)
+"""
+
+
+def test_a_conditional_winner_denoises_as_its_page_says_by_either_source(tmp_path: Path) -> None:
+    told = TINY.model_copy(update={"kind": "cond_conv_vae", "widths": (4, 8), "latent_dim": 4})
+    study = trained_study.write(tmp_path, "told", [Planned("reference-0000", told, reference=True)])
+    out = publish(study.name, tracking_uri=study.uri, run="reference-0000")
+    page = champion(study, out).description
+    metrics = study.metrics["reference-0000"]
+    assert "noise of factor 0.45, true class given:" in page
+    assert f"| test MSE, class predicted | {metrics['test/predicted_mse']:.5f} |" in page
+    noisy, clean = noisy_and_clean("test", told)
+    test = trained_study.digits().test
+    assert test is not None
+    np.save(tmp_path / "noisy.npy", noisy)
+    np.save(tmp_path / "labels.npy", test.labels.numpy())
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", TOLD, study.uri, out.registered.uri, "noisy.npy",
+         "labels.npy"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "INVALID_PARAMETER_VALUE" in done.stdout
+    with np.load(tmp_path / "out.npz") as found:
+        for name, score in (("given", "test/mse"), ("predicted", "test/predicted_mse")):
+            mse = float(np.square(found[name] - clean).mean())
+            assert mse == pytest.approx(metrics[score], rel=1e-5), name
+
+
 def test_in_a_fresh_process_it_denoises_as_well_as_its_run_says(
     trained: TrainedStudy, published: Published, fresh: tuple[dict[str, np.ndarray], str]
 ) -> None:

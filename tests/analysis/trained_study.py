@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from studies.runner import provenance
 from studies.tracker import names
@@ -17,6 +19,7 @@ from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.training import session
 from vae_trainables.training.session import Session
 
@@ -58,6 +61,14 @@ class TrainedStudy:
 def digits() -> TrialData:
     """The whole data set, once per process."""
     return TrialData(*(datasets.load("digits", split) for split in ("train", "val", "test")))
+
+
+@cache
+def untrained_classifier() -> dict[str, Tensor]:
+    """Guesses classes, always the same way."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return FeatureNet().state_dict()
 
 
 def noisy_and_clean(
@@ -106,6 +117,8 @@ def _trained(
     delivery: Delivery, planned: Planned, folder: Path, data: TrialData
 ) -> dict[str, float]:
     opens_test = planned.phase != "search"
+    if planned.config.conditional:
+        data = replace(data, classifier=untrained_classifier())
     trial = Session(planned.config, data, folder, open_test=opens_test)
     tags = {
         names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.PHASE: planned.phase,

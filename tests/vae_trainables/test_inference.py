@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 from vae_trainables import checkpoint, models
 from vae_trainables.checkpoint import CheckpointError
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import ModelKind, TrialConfig
 from vae_trainables.evaluation import evaluator as evaluation
+from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser, ImagesError
 from vae_trainables.objective import likelihoods
 from vae_trainables.training.trial import build_model
@@ -79,9 +81,13 @@ def test_read_only_and_strided_arrays_are_taken_and_left_alone(
     np.testing.assert_array_equal(given, before)
 
 
-def test_no_images_give_no_images(denoiser: Denoiser) -> None:
+@pytest.mark.parametrize("kind", models.BUILDERS)
+def test_no_images_give_no_images(kind: ModelKind) -> None:
+    config = TrialConfig(kind=kind, widths=(4, 8), hidden=(8,), latent_dim=5, blocks=1)
+    net = FeatureNet().eval() if config.conditional else None
+    denoiser = Denoiser(config, build_model(config).eval(), likelihoods.build(config), net)
     assert denoiser.denoise(np.zeros((0, 28, 28))).shape == (0, 28, 28)
-    assert denoiser.encode(np.zeros((0, 28, 28))).shape == (0, 5)
+    assert denoiser.encode(np.zeros((0, 28, 28))).shape == (0, denoiser.model.noise_dim)
 
 
 @pytest.mark.parametrize(
@@ -131,3 +137,42 @@ def test_damaged_and_foreign_weights_are_refused(weights: Path, tmp_path: Path) 
     for config in (other, wrong, tmp_path / "absent.json"):
         with pytest.raises(CheckpointError, match="not the weights of its model"):
             Denoiser.load(weights, config)
+
+
+@pytest.fixture(scope="module")
+def told() -> Denoiser:
+    """A model that is told classes, with a classifier that knows nothing."""
+    config = TrialConfig(kind="cond_conv_vae", widths=(4, 8), latent_dim=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        net = FeatureNet().eval()
+    return Denoiser(config, build_model(config).eval(), likelihoods.build(config), net)
+
+
+def test_classes_are_taken_as_given_or_predicted(told: Denoiser) -> None:
+    batch = told.as_batch(IMAGES)
+    predicted = told.classes(batch)
+    assert predicted is not None
+    np.testing.assert_array_equal(told.denoise(IMAGES), told.denoise(IMAGES, predicted.numpy()))
+    np.testing.assert_array_equal(told.encode(IMAGES), told.encode(IMAGES, predicted.tolist()))
+    other = (predicted + 1) % 10
+    assert not np.array_equal(told.denoise(IMAGES), told.denoise(IMAGES, other.numpy()))
+
+
+@pytest.mark.parametrize(
+    "labels", [[1, 2], [1.0] * 7, [10] * 7, [-1] * 7, np.zeros((7, 1), int), "seven"]
+)
+def test_labels_that_do_not_fit_are_refused_in_words(told: Denoiser, labels: object) -> None:
+    with pytest.raises(ImagesError, match="expected 7 labels, whole numbers from 0 to 9, got"):
+        told.denoise(IMAGES, labels)
+
+
+def test_who_is_told_no_classes_takes_none_and_who_lacks_them_says_so(
+    denoiser: Denoiser, told: Denoiser
+) -> None:
+    with pytest.raises(ImagesError, match="mlp_vae takes no labels"):
+        denoiser.denoise(IMAGES, [0] * 7)
+    mute = replace(told, classifier=None)
+    with pytest.raises(ImagesError, match="give the labels"):
+        mute.denoise(IMAGES)
+    assert mute.denoise(IMAGES, [0] * 7).shape == IMAGES.shape

@@ -105,7 +105,7 @@ def fusion_key(config: TrialConfig) -> FusionKey:
     shared: dict[str, Any] = config.model_dump(mode="json", exclude={*PER_SLOT, *weights})
     padded = config.kind in PADDED
     if padded:
-        for name in ("hidden", "widths", "width", "blocks", "num_classes"):
+        for name in ("hidden", "widths", "width", "blocks", "num_classes", "class_source"):
             del shared[name]
         shared["layers"] = len(getattr(config, _layers(config)))
     else:

@@ -54,7 +54,7 @@ class OneChannelTransposed(nn.ConvTranspose2d):
         batch, _, height, width = input.shape
         pixels = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
         rows = tall_product(pixels, self.weight.flatten(1))
-        patches = rows.view(batch, height * width, -1).transpose(1, 2)
+        patches = rows.view(batch, height * width, rows.shape[1]).transpose(1, 2)
         (kernel, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
         size = tuple(
             (side - 1) * stride + kernel - 2 * padding + extra

@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_trainables.config import Precision
 
-_MATMUL = torch.backends.cuda.matmul
-_CUDNN = torch.backends.cudnn
-_CPU = torch.backends.mkldnn
+_MATMUL: Any = torch.backends.cuda.matmul
+_CUDNN: Any = torch.backends.cudnn
+_CPU: Any = torch.backends.mkldnn
 _PLACES = (_MATMUL, _CUDNN.conv, _CUDNN.rnn, _CPU.matmul, _CPU.conv)
 _inside: list[bool] = []  # what the `arithmetic` around us has set, the innermost last
 

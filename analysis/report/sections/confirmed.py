@@ -61,7 +61,7 @@ def collect(results: StudyResults) -> Confirmations | None:
 
 def _label(trial: str, row: Mapping[Hashable, Any]) -> str:
     """The trial, and where its classes are from if it is told any."""
-    note = class_note({str(name): value for name, value in row.items()})
+    note = class_note(row)
     return f"trial {trial} ({note})" if note else f"trial {trial}"
 
 

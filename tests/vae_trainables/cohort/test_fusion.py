@@ -78,7 +78,7 @@ def test_per_slot_settings_exist() -> None:
 SHARED = {
     "batch_size", "blocks", "channels", "dataset", "eval_noise_factor", "eval_noise_kind",
     "evaluations", "gaussian_std", "hidden", "image_size", "kind", "likelihood", "noise_kind",
-    "num_classes", "optimizer", "precision", "recon_term", "threads", "train_size",
+    "num_classes", "class_source", "optimizer", "precision", "recon_term", "threads", "train_size",
     "width", "widths",
 }  # fmt: skip
 
