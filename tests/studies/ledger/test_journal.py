@@ -35,7 +35,9 @@ def test_a_second_driver_is_refused_until_the_first_closes(tmp_path: Path) -> No
     Journal(tmp_path / "j").close()
 
 
-@pytest.mark.parametrize("torn", [b'{"op_code": 3', b'{"op_code": 3}', b"\x00\x00\x00\n", b'{"op_code":\n'])
+@pytest.mark.parametrize(
+    "torn", [b'{"op_code": 3', b'{"op_code": 3}', b"\x00\x00\x00\n", b'{"op_code":\n']
+)
 def test_a_torn_last_line_is_cut_off_and_kept_beside(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "j"
     path.write_bytes(b'{"op_code": 1}\n{"op_code": 2}\n' + torn)

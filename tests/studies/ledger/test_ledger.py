@@ -171,7 +171,19 @@ def test_phases_do_not_mix_and_lend_parameters(ledger: Ledger) -> None:
 
 LONG = "x" * 240
 NAMES = (
-    *("a b", "a/b", "a_b", "..", ".", "...", "../..", ".hidden", "hidden", "artifacts", "Artifacts"),
+    *(
+        "a b",
+        "a/b",
+        "a_b",
+        "..",
+        ".",
+        "...",
+        "../..",
+        ".hidden",
+        "hidden",
+        "artifacts",
+        "Artifacts",
+    ),
     *("mlflow.db", "mlflow.db-wal", "mlflow.db.lock", f"{LONG}1", f"{LONG}2", "ü" * 200, "A", "é"),
 )
 
