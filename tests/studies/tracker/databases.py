@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -12,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.servers import free_port
 
 SECRET = "s3cr/t#x"
 QUOTED = "s3cr%2Ft%23x"
@@ -33,23 +34,24 @@ needs_postgresql = pytest.mark.skipif(
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[int]:
+def postgresql() -> Iterator[int]:
     """The port of a server with the users `ada`, who owns the database `m`, and `eve`, who reads.
 
     Both have the password SECRET. PostgreSQL refuses to run as root: there it runs as `postgres`.
     """
-    bin_folder, port = programs(), free_port()
+    bin_folder = programs()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
     assert bin_folder is not None
+    folder = Path(tempfile.mkdtemp(prefix="vae-pg-", dir="/tmp"))  # where another user may look
     data, log, password = folder / "data", folder / "log", folder / "password"
-    folder.mkdir()
     password.write_text(SECRET)
     as_user: list[str] = []
     if os.geteuid() == 0:
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(folder, "postgres")
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)  # let it pass
+        shutil.chown(password, "postgres")
 
     def run(name: str, *arguments: str) -> None:
         command = [*as_user, str(bin_folder / name), *arguments]
@@ -66,6 +68,7 @@ def postgresql(folder: Path) -> Iterator[int]:
         yield port
     finally:
         run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 def _set_up(port: int) -> None:

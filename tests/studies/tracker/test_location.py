@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service import utils
 
 from analysis.tracker.client import Tracker
 from studies.tracker import names
@@ -53,6 +54,7 @@ def storage(tmp_path: Path, database: Path) -> Path:
     made = delivery(folder)
     made.deliver(events(folder, "", "study.json"))
     made.deliver(events(folder, "0000", "weights"))
+    utils._artifact_repos_cache.clear()  # what is told from here on is told by another process
     return folder
 
 

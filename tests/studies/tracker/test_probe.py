@@ -106,7 +106,7 @@ def test_a_sender_that_cannot_start_is_no_reason_to_wait(
 
 @needs_postgresql
 def test_postgresql(tmp_path: Path) -> None:
-    with postgresql(tmp_path / "server") as port:
+    with postgresql() as port:
         uri = f"postgresql://ada:{QUOTED}@127.0.0.1:{port}/m"
         query = f"postgresql+psycopg://127.0.0.1:{port}/m?user=ada&password={QUOTED}"
         wrong = f"postgresql://ada:n0t{QUOTED}@127.0.0.1:{port}/m"
