@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     def start(**flags: Any) -> int:
         plan = make_plan(STUDY, replace(settings, **flags))
         folder = tmp_path / plan.name
-        uri = f"sqlite:///{tmp_path}/mlflow.db"
+        uri = plan.settings.tracking_uri or f"sqlite:///{tmp_path}/mlflow.db"
         ours, theirs = socket.socketpair()
         with resuming.open_ledger(plan, folder, resuming.facts(plan, data)) as (ledger, _), theirs:
             opened = run.Run(
@@ -118,6 +119,34 @@ def test_what_a_damaged_spool_lost_is_told_again_from_the_ledger(
         ("artifact", "trials/0001/config.json"),
         ("status", None),
     ]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://ada:s3cret@host:5000",
+        "http://s3cret@host:5000",
+        "postgresql://ada:s3cret/x@h/d",
+        "postgresql://h/d?user=ada&password=s3cret",
+        "mysql+pymysql://h/d?sslpassword=s3cret",
+    ],
+)
+def test_a_secret_in_the_address_is_in_nothing_that_a_study_leaves_or_says(
+    study: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "--tracking-uri", uri, f"--tracking-uri={uri}"])
+    assert study(tracking_uri=uri, trials=1) == run.UNDELIVERED
+    said = capsys.readouterr()
+    assert "mlflow ui" in said.out or "open http" in said.out
+    assert "s3cret" not in said.out + said.err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"study.json", "events.jsonl", "ledger.journal"} <= {path.name for path in files}
+    for path in files:
+        assert b"s3cret" not in path.read_bytes(), path
 
 
 def test_a_resumed_study_repeats_nothing(study: Callable[..., int], tmp_path: Path) -> None:

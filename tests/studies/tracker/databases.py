@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-
 SECRET = "s3cr/t#x"
 QUOTED = "s3cr%2Ft%23x"
 
