@@ -30,7 +30,7 @@ JOB_UPLOAD_LIMIT = 100 * 2**20
 UNTOLD = "a server that wants a password or has a certificate of its own"
 # What MLflow and databases say of a tracker that refuses, and what helps.
 WAYS_OUT = {
-    "error code 401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    "error code 401": "set MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN",
     "error code 403": "ask for the right to create and edit experiments there",
     "PERMISSION_DENIED": "ask for the right to create and edit experiments there",
     "permission denied": "give the database's user the right to write",
