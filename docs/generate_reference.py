@@ -22,6 +22,8 @@ METRICS = {
     "val/frechet": "Fréchet distance of prior samples in classifier features, if asked for",
     "train/loss, train/recon, train/kl, train/supcon": "means over an epoch's batches; nats",
     "beta, lr": "at the epoch's last step",
+    "study/...": "of the parent run, step = epochs trained by all trials: best objective so far, "
+    "finished, pruned and failed trials, epochs, epochs per second",
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
@@ -89,7 +91,8 @@ def command_line() -> str:
         "# Command line of a study\n\n`python -m studies.NAME [flags]`\n\n"
         + table(("about", "flag", "default", "meaning"), rows)
         + "\nExit codes: 0 done; 1 stopped for the printed reason; 2 bad input, nothing was "
-        "started; 130 Ctrl-C; 143 SIGTERM.\n"
+        "started; 3 all was trained, but the tracker did not take all of it (the last lines name "
+        "the command that sends the rest); 130 Ctrl-C; 143 SIGTERM.\n"
     )
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from optuna.storages.journal._storage import JournalOperation as Operation
 
 from studies.ledger.journal import LedgerError, parsed
+from studies.ledger.ledger import PHASES
 
 FIRST_LINES = "the study's own creation is among the damaged lines: restore the file from a copy"
 
@@ -67,8 +68,6 @@ def without_damage(lines: list[bytes]) -> Mended:
             mended.damaged.append(number)
             gap = len(mended.lines)
             continue
-        if _lost_a_study(log, studies):
-            raise LedgerError(FIRST_LINES)
         missing = log.get("trial_id", -1) - trials + 1
         if missing > 0 and gap is not None:
             mended.lines[gap:gap] = [_creation(log, study)] * missing
@@ -77,11 +76,9 @@ def without_damage(lines: list[bytes]) -> Mended:
         if log["op_code"] == Operation.CREATE_TRIAL:
             trials, study = trials + 1, log["study_id"]
         mended.lines.append(line)
+    if mended.damaged and studies < len(PHASES):
+        raise LedgerError(FIRST_LINES)
     return mended
-
-
-def _lost_a_study(log: dict[str, Any], studies: int) -> bool:
-    return log["op_code"] != Operation.CREATE_STUDY and log.get("study_id", 0) >= studies
 
 
 def _creation(log: dict[str, Any], study: int) -> bytes:

@@ -1,7 +1,7 @@
 """The command line that every study shares: flags in, exit code out, errors in one line.
 
 Exit codes: 0 done; 1 stopped for a reason that was printed; 2 bad input, nothing was started;
-130 Ctrl-C; 143 SIGTERM.
+3 all was trained, but the tracker did not take all of it; 130 Ctrl-C; 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from vae_trainables.source import SourceError, collect
 EPILOG = (
     "Examples:  {start} --preset quick   |   {start} --trials 40 --resume   |   "
     "{start} --confirm-only --confirm-top 3"
+    "\n\nExit codes:  0 done   |   1 stopped for the printed reason   |   2 bad input, nothing was "
+    "started   |   3 trained, but the tracker did not take all of it   |   130 Ctrl-C   |   "
+    "143 SIGTERM"
 )
 
 

@@ -28,6 +28,15 @@ from studies.tracker.line import answer
 TIMEOUT_S = 10.0
 JOB_UPLOAD_LIMIT = 100 * 2**20
 UNTOLD = "a server that wants a password or has a certificate of its own"
+# What MLflow and databases say of a tracker that refuses, and what helps.
+WAYS_OUT = {
+    "error code 401": "set MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    "error code 403": "ask for the right to create and edit experiments there",
+    "PERMISSION_DENIED": "ask for the right to create and edit experiments there",
+    "permission denied": "give the database's user the right to write",
+    "certificate": "name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "out-of-date": "bring it up to date: mlflow db upgrade ADDRESS",
+}
 COMPARED = ("python", "ray", "torch", "numpy")
 
 
@@ -82,27 +91,15 @@ def tracker_takes(sender: socket.socket, uri: str, study: str, *, new: bool) -> 
 def _not_recorded(uri: str, reason: str) -> str:
     """What to say of a tracker that does not take a study, with the way out."""
     name, way_out = address.source(uri)
-    hints = {
-        "401": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-        "MLFLOW_TRACKING_TOKEN",
-        "403": "ask for the right to create and edit experiments there",
-        "PERMISSION_DENIED": "ask for the right to create and edit experiments there",
-        "permission denied": "give the database's user the right to write",
-        "certificate": "name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH",
-        "out-of-date": "bring it up to date: mlflow db upgrade ADDRESS",
-    }
-    hint = next((text for sign, text in hints.items() if sign in reason), "")
-    if not hint:
-        start = "start one with `mlflow server`, or " if address.is_http(uri) else ""
-        hint = f"{start}{way_out}"
+    hint = next((text for sign, text in WAYS_OUT.items() if sign in reason), "")
     shown = address.redact(uri)
-    what = (
-        f"no MLflow server answers at {shown}"
-        if address.is_http(uri) and not any(sign in reason for sign in hints)
-        else f"the tracker {shown} cannot be written"
-    )
+    if hint or not address.is_http(uri):
+        fault, hint = f"the tracker {shown} cannot be written", hint or way_out
+    else:
+        fault = f"no MLflow server answers at {shown}"
+        hint = f"start one with `mlflow server`, or {way_out}"
     given = "" if name == address.FLAG else f" from {name}"
-    return f"{what}{given} ({address.redact(reason, uri)}); {hint}"
+    return f"{fault}{given} ({address.redact(reason, uri)}); {hint}"
 
 
 def server_identity(uri: str) -> str:

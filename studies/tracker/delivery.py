@@ -79,7 +79,7 @@ class Delivery:
         self.experiment, opening = open_experiment(self.client, study, artifact_location)
         self.notes = ["its experiment was deleted: restored"] if opening == "restored" else []
         self.runs: dict[str, _Known] = {}
-        self._learn()
+        self._learn(after_restoring=opening == "restored")
 
     def deliver(self, events: Iterable[dict[str, Any]]) -> None:
         """Deliver events: each run's in order and in few calls, the parent's first."""
@@ -100,9 +100,16 @@ class Delivery:
                 self._send(key, _News(tags=reason))
                 self._terminate(known, "KILLED", None)
 
-    def _learn(self) -> None:
-        """Read what MLflow holds of this study; restore what was deleted of it."""
-        ours = [run for run in self._all_runs() if run.data.tags.get(names.STUDY) == self.study]
+    def _learn(self, *, after_restoring: bool) -> None:
+        """Read what MLflow holds of this study; restore what was deleted of it.
+
+        With an experiment everything in its trash comes back, the runs of probes too.
+        """
+        there = list(self._all_runs())
+        for run in there if after_restoring else ():
+            if names.PROBE in run.data.tags and not _is_deleted(run):
+                self.client.delete_run(run.info.run_id)
+        ours = [run for run in there if run.data.tags.get(names.STUDY) == self.study]
         restored = []
         for run in sorted(ours, key=_is_deleted):  # in each half, by start
             key = run.data.tags.get(names.TRIAL, "")

@@ -57,7 +57,10 @@ class Probe:
         opening: Opening
         self._experiment, opening = open_experiment(client, self.study, self.artifact_location)
         self._opening = opening
-        run = client.create_run(self._experiment, run_name=RUN_NAME, tags={names.PROBE: "true"})
+        query = f"tags.`{names.PROBE}` = 'true'"  # one that could not be deleted, and is enough
+        left = client.search_runs([self._experiment], query, max_results=1)
+        tags = {names.PROBE: "true"}
+        run = left[0] if left else client.create_run(self._experiment, tags=tags, run_name=RUN_NAME)
         try:
             self._write(client, run.info.run_id)
         finally:

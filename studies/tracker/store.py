@@ -16,6 +16,12 @@ from studies.tracker.address import is_http, sqlite_file, with_driver
 
 KIND = "mlflow.experimentKind"  # what MLflow's pages open an experiment with
 FOR_TRAINING = "custom_model_development"
+UNDECIDED = (
+    "",
+    "genai_development_inferred",
+    "custom_model_development_inferred",
+    "no_inferred_type",
+)
 CONNECT_S = 10  # to a database; MLflow would try again and again for an hour
 Opening = Literal["", "created", "restored"]
 
@@ -52,8 +58,7 @@ def open_experiment(
 
 def _set_kind(client: MlflowClient, experiment: Experiment) -> None:
     """Let it open as model training, unless somebody has decided otherwise; a guess is none."""
-    kind = experiment.tags.get(KIND, "")
-    if not kind or kind.endswith("_inferred"):
+    if experiment.tags.get(KIND, "") in UNDECIDED:
         with suppress(Exception):  # how a page opens is no reason not to record
             client.set_experiment_tag(experiment.experiment_id, KIND, FOR_TRAINING)
 

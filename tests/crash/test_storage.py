@@ -77,9 +77,16 @@ def fill(folder: Path) -> Path:
 def test_a_read_only_artifact_root_holds_up_nothing_but_the_artifacts(
     make_study: Callable[..., Study], tmp_path: Path
 ) -> None:
-    study = make_study("--trials", "1", "--epochs", "2", "--scheduler", "none")
+    study = make_study("--trials", "1", "--scheduler", "none", cases="long")
     with mounted(study.storage / "artifacts", "ro,size=1m"):
-        text = study.start().finish()
+        refused = study.start()
+        assert refused.wait() == 2, refused.text
+        assert "Read-only file system" in refused.text
+    driver = study.start()
+    driver.until(lambda: study.reported("0000") >= 2, "two epochs")
+    with mounted(study.storage / "artifacts", "ro,size=1m"):
+        assert driver.wait() == 3, driver.text
+        text = driver.text
     (told,) = [line for line in text.splitlines() if line.startswith("tracker:")]
     assert "files could not be delivered" in told
     assert "Read-only file system" in told

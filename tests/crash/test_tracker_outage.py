@@ -44,7 +44,8 @@ def test_an_outage_in_mid_study_loses_and_doubles_no_point(
     server.kill()
     dead.until(lambda: study.trials()["0003"].status == "finished", "its end")
     began = time.monotonic()
-    text = dead.finish()
+    assert dead.wait() == 3, dead.text
+    text = dead.text
     print(f"without a tracker the driver ended {time.monotonic() - began:.0f} s after its trials")
     assert time.monotonic() - began < BOUNDED_S
     (told,) = [line for line in text.splitlines() if line.startswith("tracker:")]

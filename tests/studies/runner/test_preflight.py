@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,9 +15,6 @@ import pytest
 from studies.runner import preflight
 from studies.runner.preflight import PreflightError, judge_nodes
 from studies.runner.provenance import code_hash, versions
-from studies.tracker import names
-from studies.tracker.delivery import Delivery
-from tests.crash.servers import MlflowServer
 
 URI = "sqlite:///m.db"
 
@@ -105,6 +104,53 @@ def test_a_tracker_that_shows_us_nothing_but_its_version_will_do(port: int) -> N
     preflight.tracker_answers(f"http://me:wrong@127.0.0.1:{port}")
 
 
+@pytest.mark.parametrize(
+    ("node", "driver"), [(preflight.UNTOLD, "3.1"), ("3.1", preflight.UNTOLD), ("3.1", "3.1")]
+)
+def test_a_node_without_the_drivers_password_reaches_the_server_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, node: str, driver: str
+) -> None:
+    monkeypatch.setattr(preflight, "server_identity", lambda uri: driver)
+    judge_nodes({"10.0.0.2": facts(tracker=node)}, "https://host")
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("API request failed with error code 401 != 200", "set MLFLOW_TRACKING_USERNAME"),
+        ("error code 403 != 200", "the right to create and edit experiments"),
+        ("(psycopg.errors.InsufficientPrivilege) permission denied for table", "right to write"),
+        ("certificate verify failed: self-signed certificate", "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        ("Detected out-of-date database schema", "mlflow db upgrade"),
+        ("Max retries exceeded", "start one with `mlflow server`, or give another --tracking-uri"),
+    ],
+)
+def test_a_refusal_has_a_way_out_and_no_secret(reason: str, hint: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(
+            json.dumps({"error": f"{reason} (p4ss)", "holds_study": False}).encode() + b"\n"
+        )
+        with pytest.raises(PreflightError) as raised:
+            preflight.tracker_takes(ours, "https://me:p4ss@host:5000", "s", new=True)
+    assert hint in str(raised.value)
+    assert "p4ss" not in str(raised.value)
+
+
+def test_a_variables_value_is_not_called_a_flag(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = "http://127.0.0.1:9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(PreflightError, match=r"from the variable .* unset MLFLOW_TRACKING_URI"):
+        preflight.tracker_answers(uri)
+
+
+def test_a_look_at_an_absent_database_does_not_make_one(tmp_path: Path) -> None:
+    preflight.tracker_answers(f"sqlite:///{tmp_path}/new/m.db")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_an_upload_counts_what_ray_would_send(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("/.venv\n")
     (tmp_path / ".rayignore").write_text("/runs\n*.db\n")
@@ -121,32 +167,3 @@ def _sparse(path: Path, mib: int) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         file.truncate(mib * 2**20)
-
-
-def test_a_tracker_that_holds_a_study_of_this_name_is_not_mixed_up(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    preflight.study_is_new(uri, "mine")  # no database yet
-    delivery = Delivery(uri, "mine", tmp_path.as_uri())
-    preflight.study_is_new(uri, "mine")  # an experiment without a run
-    run = {"event": "run", "key": "", "name": "mine", "params": {}, "time": 1}
-    delivery.deliver([run | {"tags": {names.ROLE: names.ROLE_STUDY}}])
-    preflight.study_is_new(uri, "another")
-    with pytest.raises(PreflightError, match=r"holds a study 'mine' already.* another --study"):
-        preflight.study_is_new(uri, "mine")
-    delivery.client.delete_run(delivery.runs[""].run_id)
-    preflight.study_is_new(uri, "mine")
-
-
-@pytest.mark.slow
-def test_a_server_that_holds_a_study_of_this_name_is_asked(tmp_path: Path) -> None:
-    server = MlflowServer(tmp_path / "server")
-    try:
-        preflight.study_is_new(server.uri, "Gürültü 1/2")
-        delivery = Delivery(server.uri, "Gürültü 1/2", None)
-        run = {"event": "run", "key": "", "name": "x", "params": {}, "time": 1}
-        delivery.deliver([run | {"tags": {names.ROLE: names.ROLE_STUDY}}])
-        with pytest.raises(PreflightError, match="holds a study 'Gürültü 1/2' already"):
-            preflight.study_is_new(server.uri, "Gürültü 1/2")
-        preflight.study_is_new(server.uri, "another")
-    finally:
-        server.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,13 @@ import pytest
 
 mlflow = pytest.importorskip("mlflow")
 
+from mlflow import MlflowClient  # noqa: E402
+
 from studies.tracker import names  # noqa: E402
 from studies.tracker.delivery import Delivery  # noqa: E402
+from studies.tracker.sender import Sender  # noqa: E402
+from studies.tracker.spool import Spool  # noqa: E402
+from studies.tracker.store import FOR_TRAINING, KIND, database_store  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -159,16 +165,123 @@ def test_runs_of_others_in_the_same_experiment_are_left_alone(study: tuple[str, 
     assert not run.data.metrics
 
 
-def test_a_run_that_somebody_deleted_does_not_hold_up_the_others(
-    study: tuple[str, str, str],
+@pytest.mark.parametrize("deleted", ["a trial", "all runs", "the experiment"])
+def test_what_somebody_deleted_is_restored_and_said(
+    study: tuple[str, str, str], deleted: str
 ) -> None:
     first = Delivery(*study)
-    first.deliver(STORY[:3])
-    first.client.delete_run(runs(first)["0000"].info.run_id)
+    first.deliver(STORY[:4])
+    before = {key: run.info.run_id for key, run in runs(first).items()}
+    if deleted == "the experiment":
+        first.client.delete_experiment(first.experiment)
+    else:
+        for key in ("0000",) if deleted == "a trial" else before:
+            first.client.delete_run(before[key])
     second = Delivery(*study)
-    second.deliver(STORY[2:])
-    assert set(runs(second)) == {"", "0001"}
-    assert len(points(second, "0001")) == 2
+    second.deliver(STORY[4:])
+    assert {key: run.info.run_id for key, run in runs(second).items()} == before | {
+        "0001": second.runs["0001"].run_id
+    }
+    assert len(points(second, "0000")) == 3
+    (note,) = second.notes
+    assert ("experiment" in note) == (deleted == "the experiment")
+    assert ("trial 0000" in note) == (deleted != "the experiment")
+    assert Delivery(*study).notes == []
+
+
+@pytest.mark.parametrize("gone", ["", "0000", "the experiment"])
+def test_what_is_gone_for_good_is_told_again_from_the_spool(
+    study: tuple[str, str, str], tmp_path: Path, gone: str
+) -> None:
+    uri, name, artifacts = study
+    spool = Spool(tmp_path / "s" / "spool")
+    (tmp_path / "s" / "weights").write_text("w")
+    header = {"study": name, "artifact_location": artifacts, "data": DATA}
+    (spool.folder / "study.json").write_text(json.dumps(header))
+    weights = {"event": "artifact", "key": "0000", "path": "weights", "folder": None}
+    for event in [*STORY[:5], weights]:
+        spool.append(**event)
+    assert Sender(spool.folder, uri, None).run()
+    client, before = MlflowClient(uri), runs(Delivery(*study))
+    store = database_store(client)
+    experiment = client.get_experiment_by_name(name).experiment_id
+    if gone == "the experiment":
+        client.delete_experiment(experiment)
+        store._hard_delete_experiment(experiment)
+    else:
+        client.delete_run(before[gone].info.run_id)
+        store._hard_delete_run(before[gone].info.run_id)
+    for event in STORY[5:]:
+        spool.append(**event)
+    again = Sender(spool.folder, uri, None)
+    assert again.run()
+    assert "runs were deleted for good" in again.notes[-1]
+    after = Delivery(*study)
+    found = runs(after)
+    assert set(found) == {"", "0000", "0001"}
+    assert {k: r.info.status for k, r in found.items()} == {
+        "": "FINISHED", "0000": "FINISHED", "0001": "FAILED"
+    }  # fmt: skip
+    parents = {found[key].data.tags[names.PARENT] for key in ("0000", "0001")}
+    assert parents == {found[""].info.run_id}
+    assert points(after, "0000") == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
+    assert [a.path for a in client.list_artifacts(found["0000"].info.run_id)] == ["weights"]
+
+
+DATA = [
+    {
+        "context": context,
+        "name": f"digits {context}",
+        "digest": f"{size:016x}",
+        "profile": {"images": size},
+        "source": "digits",
+    }
+    for context, size in (("training", 1000), ("validation", 200), ("test", 300))
+]
+
+
+def test_data_sets_are_logged_once_and_a_search_has_no_test_images(
+    study: tuple[str, str, str],
+) -> None:
+    confirm = run_event("confirm-0000", **{names.PHASE: "confirm"})
+    for _ in range(2):
+        delivery = Delivery(*study, data=DATA)
+        delivery.deliver([run_event(""), run_event("0000", **{names.PHASE: "search"}), confirm])
+    seen = {
+        key: sorted(data.tags[0].value for data in run.inputs.dataset_inputs)
+        for key, run in runs(Delivery(*study)).items()
+    }
+    all_three = ["test", "training", "validation"]
+    assert seen == {"": all_three, "0000": all_three[1:], "confirm-0000": all_three}
+    query = "dataset.name = 'digits training' AND dataset.digest = '00000000000003e8'"
+    assert len(delivery.client.search_runs([delivery.experiment], query)) == 3
+
+
+def test_an_experiment_opens_as_model_training_unless_somebody_decided(
+    study: tuple[str, str, str],
+) -> None:
+    client = MlflowClient(study[0])
+    made = client.create_experiment(study[1])
+    for before, after in (
+        (None, True),
+        ("genai_development_inferred", True),
+        ("finetuning", False),
+    ):
+        if before is not None:
+            client.set_experiment_tag(made, KIND, before)
+        Delivery(*study)
+        assert (client.get_experiment(made).tags[KIND] == FOR_TRAINING) == after
+
+
+def test_a_run_whose_opening_line_was_damaged_keeps_its_points(
+    study: tuple[str, str, str],
+) -> None:
+    delivery = Delivery(*study)
+    delivery.deliver([STORY[0], *STORY[2:5]])
+    delivery.deliver([STORY[1], STORY[5]])  # as the next driver tells it
+    run = runs(delivery)["0000"]
+    assert (len(points(delivery, "0000")), run.data.params["lr"]) == (3, "0.1")
+    assert (run.data.tags[names.ROLE], run.info.status) == ("trial", "FINISHED")
 
 
 def test_an_artifact_that_cannot_be_stored_is_handed_back(
@@ -200,7 +313,7 @@ def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "m.db.new").write_bytes(b"half a database")
     code = (
         "import sys, mlflow\n"
-        "from studies.tracker.delivery import make_database\n"
+        "from studies.tracker.store import make_database\n"
         "make_database(sys.argv[1])\n"
         "print(len(mlflow.MlflowClient(sys.argv[1]).search_experiments()))"
     )

@@ -20,8 +20,8 @@ def test_events_come_back_in_order_and_in_parts(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(5):
         spool.append(event="e", n=i)
-    first, offset = read_events(spool.path, 0, limit=3)
-    rest, end = read_events(spool.path, offset, limit=3)
+    first, offset, _ = read_events(spool.path, 0, limit=3)
+    rest, end, _ = read_events(spool.path, offset, limit=3)
     assert [e["n"] for e in first + rest] == [0, 1, 2, 3, 4]
     assert end == spool.size
 
@@ -38,12 +38,28 @@ def test_a_torn_line_is_neither_read_nor_kept(tmp_path: Path) -> None:
     assert [e["n"] for e in read_events(spool.path, 0, limit=9)[0]] == [0, 1]
 
 
+@pytest.mark.parametrize("damage", [b"\0", b"\xff", b"[1]", b"{}", b'"x"'])
+def test_a_damaged_line_is_named_and_the_others_are_read(tmp_path: Path, damage: bytes) -> None:
+    spool = Spool(tmp_path)
+    for i in range(4):
+        spool.append(event="e", n=i)
+    lines = spool.path.read_bytes().splitlines()
+    spool.path.write_bytes(b"\n".join([lines[0], damage, lines[2], lines[3]]) + b"\n")
+    reading = read_events(spool.path, 0, limit=9)
+    assert [e["n"] for e in reading.events] == [0, 2, 3]
+    assert reading.offset == spool.path.stat().st_size
+    (named,) = reading.damaged
+    assert named.startswith(f"{spool.path}:2 is damaged (")
+    later = read_events(spool.path, len(lines[0]) + 1, limit=9)
+    assert later.damaged == [named]
+
+
 def test_reading_stops_at_a_given_end(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.append(event="e", n=0)
     end = spool.size
     spool.append(event="e", n=1)
-    assert read_events(spool.path, 0, limit=9, end=end) == ([{"event": "e", "n": 0}], end)
+    assert read_events(spool.path, 0, limit=9, end=end) == ([{"event": "e", "n": 0}], end, [])
 
 
 def test_a_full_disk_leaves_only_whole_events(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from studies.tracker.sender import Sender, stored_uri
 from studies.tracker.spool import Cursor, read_events
 from studies.tracker.tracker import Tracker
 
@@ -17,7 +18,7 @@ class SpoolOnly(Tracker):
 
 
 def epochs(folder: Path) -> list[tuple[str, int, int]]:
-    found, _ = read_events(folder / "events.jsonl", 0, 10**6)
+    found = read_events(folder / "events.jsonl", 0, 10**6).events
     return [(e["key"], e["epoch"], e["time"]) for e in found if e["event"] == "metrics"]
 
 
@@ -50,7 +51,45 @@ def test_another_tracker_is_told_everything_from_the_beginning(tmp_path: Path) -
 
 
 def test_a_password_is_in_no_file(tmp_path: Path) -> None:
-    for number, uri in enumerate(("http://ada:s3cret@h:1", "postgresql://ada:s3/cret@h/db")):
+    secrets = (
+        *("http://ada:s3cret@h:1", "postgresql://ada:s3/cret@h/d", "http://s3cret@h"),
+        *("postgresql://h/d?user=u&password=s3cret", "mysql+pymysql://h/d?ssl_key_password=s3cret"),
+    )
+    for number, uri in enumerate(secrets):
         SpoolOnly(tmp_path / str(number), uri, "s")
-    for path in tmp_path.rglob("*.*"):
-        assert "s3" not in (path.read_text() if path.is_file() else "")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 2 * len(secrets)
+    for path in files:
+        assert "s3" not in path.read_text()
+
+
+def test_a_storage_that_moves_keeps_its_tracker(tmp_path: Path) -> None:
+    """Nothing is delivered twice, and the sender is not sent to where the storage was."""
+    spool = tmp_path / "old" / "study" / "spool"
+    first = SpoolOnly(spool, f"sqlite:///{tmp_path}/old/mlflow.db", "s")
+    first.artifact("0000", tmp_path / "old" / "study" / "weights")
+    first.artifact("0000", tmp_path / "elsewhere")
+    Cursor(spool).advance(first.spool.size)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = tmp_path / "new" / "study" / "spool"
+    SpoolOnly(moved, f"sqlite:///{tmp_path}/new/mlflow.db", "s")
+    assert Cursor(moved).offset == first.spool.size
+    assert stored_uri(moved) == f"sqlite:///{tmp_path}/new/mlflow.db"
+    sender = Sender(moved, "x", None)
+    placed = [sender._placed(e)["path"] for e in read_events(moved / "events.jsonl", 0, 9).events]
+    assert placed == [str(tmp_path / "new" / "study" / "weights"), str(tmp_path / "elsewhere")]
+
+
+def test_what_a_damaged_line_said_is_not_taken_for_told(tmp_path: Path) -> None:
+    first = SpoolOnly(tmp_path, "sqlite:///x", "s")
+    first.trial("0000", {}, {})
+    for epoch in (1, 2):
+        first.metrics("0000", epoch, {"a": 1.0}, epoch)
+    first.ended("0000", "finished", "")
+    lines = first.spool.path.read_bytes().splitlines()
+    first.spool.path.write_bytes(b"\n".join([lines[0], b"\0" + lines[1], *lines[2:]]) + b"\n")
+    second = SpoolOnly(tmp_path, "sqlite:///x", "s")
+    assert [line.partition(" is")[0] for line in second.damaged] == [f"{first.spool.path}:2"]
+    assert (second.last_status("0000"), second.last_status("0001")) == ("finished", None)
+    second.metrics("0000", 1, {"a": 1.0}, 3)
+    assert epochs(tmp_path) == [("0000", 2, 2), ("0000", 1, 3)]
