@@ -24,7 +24,8 @@ import typer
 
 from studies.errors import InputError, StudyError
 from studies.runner import preflight, provenance
-from studies.tracker import names
+from studies.tracker import location, names
+from studies.tracker.address import with_driver
 from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
@@ -86,7 +87,8 @@ def read(run_id: str, uri: str) -> Original:
     from mlflow.exceptions import MlflowException
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    client = MlflowClient(tracking_uri=uri)
+    location.settle(uri)  # of a storage that was moved
+    client = MlflowClient(tracking_uri=with_driver(uri))
     try:
         run = client.get_run(run_id)
         parent = run.data.tags.get(names.PARENT)
