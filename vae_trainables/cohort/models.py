@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from vae_trainables import models
 from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
 from vae_trainables.config import ModelConfig, Precision
-from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput, dropout
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.gaussians import kl_divergence, reparameterize
 from vae_trainables.models.linear import Linear
@@ -160,6 +160,7 @@ def _obstacle(config: ModelConfig, builder: Callable[[ModelConfig], Autoencoder]
     try:
         with torch.random.fork_rng(devices=[]):
             template = builder(config)
+        dropout.adopt(template)
         tensors = {**dict(template.named_parameters()), **dict(template.named_buffers())}
         stacked = {name: torch.stack([tensor.detach()] * 2) for name, tensor in tensors.items()}
         weights = [stacked[name].requires_grad_() for name, _ in template.named_parameters()]

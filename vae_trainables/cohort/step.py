@@ -39,6 +39,7 @@ class LockStep:
         variational: bool,
     ) -> None:
         self.variational = variational
+        self.bank = bank
         self.forward, self.objective, self.adam = forward, objective, adam
         self.randomness, self.vectors = randomness, vectors
         self.images, self.labels = images, labels
@@ -58,6 +59,7 @@ class LockStep:
         whole = orders[:, : steps * batch].view(slots, steps, batch)
         self._order.copy_(whole.transpose(0, 1))
         self.vectors.begin_epoch(trials)
+        self.bank.begin_epoch(trials)
         self._position.zero_()
         self._totals.zero_()
 
@@ -76,6 +78,7 @@ class LockStep:
         self._totals.add_(terms.shown())
         self._position.add_(1).remainder_(self.steps)  # a rehearsal may go on for ever
         self.randomness.advance()
+        self.bank.advance()
 
     def means(self) -> list[list[float]]:
         """Per slot the epoch's mean of what `logged` names; here the host waits for the device."""

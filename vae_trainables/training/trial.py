@@ -18,7 +18,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator, as_float
-from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput, dropout
 from vae_trainables.numerics.precision import products
 from vae_trainables.numerics.streams import Streams
 from vae_trainables.objective import losses
@@ -50,6 +50,7 @@ class Trial:
         self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, config)
         self.loss = losses.TrialLoss(config)
+        self._drops_out = dropout.has_layers(self.model)
         self.plateau = schedules.Plateau(config)
         self.early_stopping = schedules.EarlyStopping(config)
         self.evaluator = evaluator or Evaluator(data, self.device)
@@ -124,6 +125,8 @@ class Trial:
         eps = None
         if config.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
+        if self._drops_out:
+            dropout.set_key(self.model, config.seed, step)
         self.optimizer.lr = self.lr(step)
         with products(config.precision, self.device):
             output: ModelOutput = self.model(noisy, eps, labels)
@@ -199,7 +202,9 @@ def build_model(config: TrialConfig) -> Autoencoder:
     """The model with the initial weights that belong to `config.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return models.build(config)
+        model = models.build(config)
+    dropout.adopt(model)
+    return model
 
 
 def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:
