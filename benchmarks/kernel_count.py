@@ -3,9 +3,9 @@
     python -m benchmarks.kernel_count
     python -m benchmarks.kernel_count --trials 40 --workers 4 --slots 32
 
-Counted without a GPU, on a step that runs on a CPU as it would on a GPU: every operation that
-reaches the dispatcher and is not a mere view is a kernel. Of random numbers and of Adam's pass, which
-a GPU has as one kernel each, both counts stand in the table. The study is one of this package,
+Counted without a GPU, on a step of tensors that have no values: every operation that reaches the
+dispatcher and is not a mere view is a kernel. Noisy images, latents and Adam's pass, which a GPU
+makes by one kernel each, are counted both ways. The study is one of this package,
 dealt to workers as a study with these numbers would, each trial as long as successive halving lets
 it be; nothing is trained.
 """
@@ -32,10 +32,10 @@ from studies.runner import planning
 from studies.runner.settings import Settings
 from studies.workers import workbench
 from studies.workers.workbench import Workbench
-from vae_trainables.cohort import Assignment, Cohort, Ways, cohort
+from vae_trainables import models
+from vae_trainables.cohort import Assignment, Cohort, Ways, adam, cohort, layers
+from vae_trainables.cohort.randomness import CounterRandomness
 from vae_trainables.config import TrialConfig
-from vae_trainables.models import linear
-from vae_trainables.numerics import philox
 from vae_trainables.training.session import Record
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -50,6 +50,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 NO_KERNEL = {"detach", "_unsafe_view", "lift_fresh", "empty", "empty_like", "empty_strided",
              "new_empty", "new_empty_strided", "alias", "_reshape_alias"}  # fmt: skip
+DEVICE = "meta"  # tensors without values, for which no layer takes its way on a CPU
 EAGER = Ways(adam="flat", backend="counter", capture=False, compiled=False)
 ETA = 3
 
@@ -92,6 +93,11 @@ class Kernels(TorchDispatchMode):
             self._within = before
 
 
+def _bodiless(config: TrialConfig) -> models.Autoencoder:
+    with torch.device(DEVICE):
+        return models.build(config)
+
+
 def is_view(func: Any) -> bool:
     """Whether an operation moves no numbers."""
     if func._schema.name.removeprefix("aten::") in NO_KERNEL:
@@ -103,16 +109,15 @@ def is_view(func: Any) -> bool:
 def step_kernels(config: TrialConfig, like: tuple[TrialConfig, ...] = ()) -> Kernels:
     """The kernels of one training step of a cohort for `config` and those like it."""
     kernels = Kernels()
-    fused = {name: kernels.one("random", getattr(philox, name)) for name in ("uniform", "normal")}
-    adam = kernels.one("adam", cohort.FlatAdam.step)
+    draws = {n: kernels.one("random", getattr(CounterRandomness, n)) for n in ("noisy", "latent")}
     with (
-        mock.patch.multiple(philox, **fused),
-        mock.patch.object(cohort.FlatAdam, "step", adam),
-        mock.patch.object(linear, "_available", lambda: False),  # a CPU's own way
+        mock.patch.multiple(CounterRandomness, **draws),
+        mock.patch.object(adam, "flat_adam_", kernels.one("adam", adam.flat_adam_)),
+        mock.patch.object(cohort, "build_model", _bodiless),
+        mock.patch.object(layers, "lowered", return_value=False),  # knows no such device
     ):
-        images = max(config.batch_size, 11)
-        small = config.model_copy(update={"train_size": None})
-        made = Cohort(small, measuring.made_up_data(images, 11), slots=2, ways=EAGER, like=like)
+        data = measuring.made_up_data(max(config.batch_size, 11), 11)
+        made = Cohort(config, data, slots=2, ways=EAGER, like=like, device=DEVICE)
         made._lock_step.step()  # constants are made once
         kernels.fused.clear()
         with kernels:

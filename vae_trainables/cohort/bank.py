@@ -43,7 +43,10 @@ class Bank:
     def __init__(self, template: nn.Module, slots: int, device: torch.device) -> None:
         self.slots = slots
         self.segments = _lay_out(template)
-        shape = slots, _aligned(self.segments[-1].end)
+        ends = [segment.end for segment in self.segments]
+        self.gaps = [_aligned(end) - end for end in ends]
+        """Numbers between the end of each parameter and the start of the next."""
+        shape = slots, _aligned(ends[-1])
         self.flat = torch.zeros(shape, device=device)
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
         self.steps = torch.zeros(slots, device=device)

@@ -26,7 +26,8 @@ class StackedObjective:
     def __init__(self, vectors: SlotVectors) -> None:
         self.vectors = vectors
         self._objective = Objective(vectors.names)
-        self.logged = self._objective.logged
+        self._ones = dict.fromkeys((term.name for term in self._objective.terms), 1.0)
+        self.computed = self._objective.computed
 
     def __call__(
         self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: Tensor
@@ -51,7 +52,7 @@ class StackedObjective:
         numbers: dict[str, Number] = {**self.vectors.neutral, **settings}
         chosen = slot_likelihood(likelihood)
         return self._objective(
-            Batch(output, clean, labels, chosen, numbers, latent_mask), {**weights}
+            Batch(output, clean, labels, chosen, numbers, latent_mask), {**self._ones, **weights}
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,22 +87,24 @@ class Trial:
         """
         started = time.perf_counter()
         self.model.train()
-        totals = torch.zeros(len(self.loss.logged), device=self.device)
+        totals = torch.zeros(len(self.loss.computed), device=self.device)
         order = self.streams.permutation(self.epoch, len(self.images))
         for i in range(self.steps_per_epoch):
             batch = order[i * self.batch_size : (i + 1) * self.batch_size]
             totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
-        means = self._finite((totals / self.steps_per_epoch).tolist())
+        values = (totals / self.steps_per_epoch).tolist()
+        means = self._finite(dict(zip(self.loss.computed, values, strict=True)))
         trained = time.perf_counter()
         validation = self.evaluator.validate(self.model, self.config)
         seconds = trained - started, time.perf_counter() - trained
         return self._end_epoch(means, validation, seconds)
 
-    def _finite(self, means: list[float]) -> dict[str, float]:
-        """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
-        if not all(math.isfinite(value) for value in means):
-            raise DivergedError(f"training loss is {means[0]} in epoch {self.epoch + 1}")
-        return {f"train/{name}": value for name, value in zip(self.loss.logged, means, strict=True)}
+    def _finite(self, means: Mapping[str, float]) -> dict[str, float]:
+        """An epoch's mean loss terms by metric, or the end of a trial that has diverged."""
+        own = self.loss.own(means)
+        if not all(math.isfinite(value) for value in own):
+            raise DivergedError(f"training loss is {means['loss']} in epoch {self.epoch + 1}")
+        return {f"train/{name}": value for name, value in zip(self.loss.logged, own, strict=True)}
 
     def _end_epoch(
         self, means: dict[str, float], validation: dict[str, float], seconds: tuple[float, float]

@@ -80,12 +80,12 @@ def test_kl_penalty_equals_a_loop(terms: dict[str, float]) -> None:
         mean = sum(kl[image, dimension].item() for image in range(6)) / 6
         total += max(mean, terms.get("free_bits", 0.0))
     expected = abs(total - terms["target"]) if "target" in terms else total
-    assert losses.kl_penalty(kl, **terms).item() == pytest.approx(expected, abs=1e-12)
+    assert losses.kl_penalty(kl.mean(0), **terms).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_free_bits_leave_dimensions_below_the_floor_without_gradient() -> None:
     kl = torch.tensor([[0.1, 0.9], [0.2, 1.1]], requires_grad=True)
-    (grad,) = torch.autograd.grad(losses.kl_penalty(kl, free_bits=0.5), kl)
+    (grad,) = torch.autograd.grad(losses.kl_penalty(kl.mean(0), free_bits=0.5), kl)
     assert torch.equal(grad, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
 
 
@@ -94,7 +94,7 @@ def test_free_bits_only_ever_raise_the_penalty_to_their_floor(
     bits: float, latent: int, seed: int
 ) -> None:
     kl = normal(4, latent, seed=seed).abs()
-    plain, freed = losses.kl_penalty(kl), losses.kl_penalty(kl, free_bits=bits)
+    plain, freed = losses.kl_penalty(kl.mean(0)), losses.kl_penalty(kl.mean(0), free_bits=bits)
     assert freed >= plain
     assert freed >= bits * latent - 1e-9
     assert freed <= plain + bits * latent + 1e-9
@@ -103,9 +103,9 @@ def test_free_bits_only_ever_raise_the_penalty_to_their_floor(
 def test_kl_target_pushes_from_both_sides() -> None:
     kl = torch.full((2, 2), 1.5, requires_grad=True)
     for target, sign in ((1.0, 1.0), (8.0, -1.0)):
-        (grad,) = torch.autograd.grad(losses.kl_penalty(kl, target=target), kl)
+        (grad,) = torch.autograd.grad(losses.kl_penalty(kl.mean(0), target=target), kl)
         assert torch.equal(grad, torch.full((2, 2), sign * 0.5))
-    assert losses.kl_penalty(kl, target=3.0) == 0
+    assert losses.kl_penalty(kl.mean(0), target=3.0) == 0
 
 
 # SupCon
@@ -341,8 +341,10 @@ def test_only_the_loss_carries_a_graph() -> None:
 
 LOSSES = {
     "kl_divergence": lambda a, b: gaussians.kl_divergence(a, b),
-    "kl_penalty": lambda a, b: losses.kl_penalty(gaussians.kl_divergence(a, b), free_bits=0.7),
-    "kl_target": lambda a, b: losses.kl_penalty(gaussians.kl_divergence(a, b), target=2.0),
+    "kl_penalty": lambda a, b: losses.kl_penalty(
+        gaussians.kl_divergence(a, b).mean(0), free_bits=0.7
+    ),
+    "kl_target": lambda a, b: losses.kl_penalty(gaussians.kl_divergence(a, b).mean(0), target=2.0),
     "supcon": lambda a, b: losses.supcon(a + b, torch.tensor([0, 1, 0, 1, 2]), 0.1),
 }
 
