@@ -21,6 +21,7 @@ METRICS = {
     "val/probe": "accuracy of a logistic probe on codes, if asked for",
     "val/frechet": "Fréchet distance of prior samples in classifier features, if asked for",
     "train/loss, train/recon, train/kl, train/supcon": "means over an epoch's batches; nats",
+    "train/TERM": "likewise of each other loss term that has a weight, without it; its own unit",
     "beta, lr": "at the epoch's last step",
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
