@@ -102,7 +102,7 @@ class Extent:
 def fusion_key(config: TrialConfig) -> FusionKey:
     """The key of `config`: settings without effect on its kind or terms do not count."""
     own = set(config.model_extra or {})
-    shared: dict[str, Any] = config.model_dump(mode="json", exclude=PER_SLOT | own)
+    shared: dict[str, Any] = config.model_dump(mode="json", exclude={*PER_SLOT, *own})
     padded = config.kind in PADDED
     if padded:
         for name in ("hidden", "widths", "width", "blocks", "num_classes"):
