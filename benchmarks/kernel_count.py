@@ -34,6 +34,7 @@ from studies.workers import workbench
 from studies.workers.workbench import Workbench
 from vae_trainables import models
 from vae_trainables.cohort import Assignment, Cohort, Ways, adam, cohort, layers
+from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.randomness import CounterRandomness
 from vae_trainables.config import TrialConfig
 from vae_trainables.training.session import Record
@@ -59,7 +60,7 @@ class Kernels(TorchDispatchMode):
     """Counts operations by name; those within `fused` under the name given there."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.eager: Counter[str] = Counter()
         self.fused: Counter[str] = Counter()
         self._within = ""
@@ -111,7 +112,8 @@ def step_kernels(config: TrialConfig, like: tuple[TrialConfig, ...] = ()) -> Ker
     kernels = Kernels()
     draws = {n: kernels.one("random", getattr(CounterRandomness, n)) for n in ("noisy", "latent")}
     with (
-        mock.patch.multiple(CounterRandomness, **draws),
+        mock.patch.object(CounterRandomness, "noisy", draws["noisy"]),
+        mock.patch.object(CounterRandomness, "latent", draws["latent"]),
         mock.patch.object(adam, "flat_adam_", kernels.one("adam", adam.flat_adam_)),
         mock.patch.object(cohort, "build_model", _bodiless),
         mock.patch.object(layers, "lowered", return_value=False),  # knows no such device
@@ -189,7 +191,7 @@ class Judge:
     """What of a cohort decides whether a configuration may be admitted."""
 
     def __init__(self, config: TrialConfig, like: tuple[TrialConfig, ...]) -> None:
-        self.key, self.extent = cohort.fusion_key(config), cohort.extent(config, like)
+        self.key, self.extent = fusion_key(config), extent(config, like)
 
 
 def simulated(study: str, options: argparse.Namespace) -> Tally:

@@ -6,10 +6,13 @@ then adds exact zeros. No slot feels another, not its gradient, nor its infinity
 
 from __future__ import annotations
 
+from typing import get_args
+
 from torch import Tensor
 from torch.func import vmap
 
 from vae_trainables.cohort.vectors import SlotVectors
+from vae_trainables.config import LikelihoodKind
 from vae_trainables.models import ModelOutput
 from vae_trainables.objective import likelihoods
 from vae_trainables.objective.likelihoods import Likelihood
@@ -59,7 +62,7 @@ class StackedObjective:
 def slot_likelihood(numbers: Numbers) -> Likelihood:
     """A slot's likelihood from its numbers: the only one there is, or one of several."""
     std = numbers.get("gaussian_std")
-    kinds = [name for name in numbers if name != "gaussian_std"]
+    kinds: list[LikelihoodKind] = [kind for kind in get_args(LikelihoodKind) if kind in numbers]
     parts = [likelihoods.of_kind(kind, 1.0 if std is None else std) for kind in kinds]
     if len(parts) == 1:
         return parts[0]

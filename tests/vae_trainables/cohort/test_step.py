@@ -27,11 +27,12 @@ def test_each_step_fetches_its_own_row_and_the_last_leads_to_the_first(slots: in
 
 
 def test_the_fused_posterior_is_the_two_formulas() -> None:
-    inputs = [torch.randn(5, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    mean, logvar = (torch.randn(5, 3, dtype=torch.float64, requires_grad=True) for _ in "12")
+    inputs = [mean, logvar]
     eps = torch.randn(5, 3, dtype=torch.float64)
     z, kl, *_ = gaussians._Sampled.apply(*inputs, eps)
-    torch.testing.assert_close(z, gaussians.reparameterize(*inputs, eps))
-    torch.testing.assert_close(kl, gaussians.kl_divergence(*inputs))
+    torch.testing.assert_close(z, gaussians.reparameterize(mean, logvar, eps))
+    torch.testing.assert_close(kl, gaussians.kl_divergence(mean, logvar))
     assert torch.autograd.gradcheck(lambda *x: gaussians._Sampled.apply(*x, eps)[:2], inputs)
     (alone,) = torch.autograd.grad(z.sum(), inputs[:1])  # one of the two unused
     assert torch.equal(alone, torch.ones_like(alone))
