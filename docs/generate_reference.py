@@ -21,6 +21,7 @@ METRICS = {
     "val/probe": "accuracy of a logistic probe on codes, if asked for",
     "val/frechet": "Fréchet distance of prior samples in classifier features, if asked for",
     "train/loss, train/recon, train/kl, train/supcon": "means over an epoch's batches; nats",
+    "train/TERM": "likewise of each other loss term that has a weight, without it; its own unit",
     "beta, lr": "at the epoch's last step",
     "study/...": "of the parent run, step = epochs trained by all trials: best objective so far, "
     "finished, pruned and failed trials, epochs, epochs per second",

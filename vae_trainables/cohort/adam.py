@@ -65,14 +65,15 @@ class FlatAdam:
         self.decoupled = decoupled
         self.bank = bank
         self._gradient = torch.zeros_like(bank.flat)
-        self._gradients = bank.stacked(self._gradient)
+        self._gaps = [bank.flat.new_zeros(bank.slots, width) for width in bank.gaps]
         self._pass = torch.compile(flat_adam_, fullgraph=True) if compiled else flat_adam_
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
-        for target, gradient in zip(self._gradients, gradients, strict=True):
-            target.copy_(gradient)
         bank = self.bank
+        parts = [part.flatten(1) for part in gradients]
+        pieces = [piece for pair in zip(parts, self._gaps, strict=True) for piece in pair]
+        torch.cat([piece for piece in pieces if piece.shape[1]], dim=1, out=self._gradient)
         self._pass(
             bank.flat,
             self._gradient,

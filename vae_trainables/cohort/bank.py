@@ -9,13 +9,15 @@ zero in weight, gradient and moments.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from vae_trainables.models import dropout
 from vae_trainables.training.adam import AdamState
+from vae_trainables.training.trial import Trial
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _ALIGNMENT = 16  # float32 per 64 bytes: matrix kernels see each row aligned as a solo trial's
@@ -41,7 +43,10 @@ class Bank:
     def __init__(self, template: nn.Module, slots: int, device: torch.device) -> None:
         self.slots = slots
         self.segments = _lay_out(template)
-        shape = slots, _aligned(self.segments[-1].end)
+        ends = [segment.end for segment in self.segments]
+        self.gaps = [_aligned(end) - end for end in ends]
+        """Numbers between the end of each parameter and the start of the next."""
+        shape = slots, _aligned(ends[-1])
         self.flat = torch.zeros(shape, device=device)
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
         self.steps = torch.zeros(slots, device=device)
@@ -56,6 +61,10 @@ class Bank:
         }
         """By name, (slots, *shape): what a model keeps beside its parameters, for each trial."""
         self.tensors = {**self.parameters, **self.buffers}
+        self._seeds, self._steps = (
+            [buffer for name, buffer in self.buffers.items() if name.endswith(ending)]
+            for ending in (dropout.SEED, dropout.STEP)
+        )
 
     def stacked(self, flat: Tensor) -> list[Tensor]:
         """Per parameter a view (slots, *shape) of `flat`, a buffer of the bank's shape."""
@@ -91,6 +100,18 @@ class Bank:
             state[parameter]["step"] = self.steps[slot].clone()
             for name in MOMENTS:
                 state[parameter][name] = torch.empty_like(parameter).copy_(moments[name][i])
+
+    def begin_epoch(self, trials: Mapping[int, Trial]) -> None:
+        """Let dropout draw what belongs to the slots' next epochs."""
+        for slot, trial in trials.items():
+            for seed, step in zip(self._seeds, self._steps, strict=True):
+                seed[slot] = trial.config.seed
+                step[slot] = trial.epoch * trial.steps_per_epoch
+
+    def advance(self) -> None:
+        """Go to the next step."""
+        for step in self._steps:
+            step.add_(1)
 
     def clear(self, slot: int) -> None:
         """Empty a row. Zero weights compute finite numbers, so an empty slot disturbs nobody."""

@@ -236,9 +236,7 @@ class Cohort:
         self._lock_step.begin_epoch(members)
         for _ in range(self._lock_step.steps):
             self._step()
-        means = [
-            dict(zip(self._lock_step.logged, row, strict=True)) for row in self._lock_step.means()
-        ]
+        means = self._lock_step.means()
         trained = time.perf_counter()
         for slot, member in members.items():
             self.bank.store(slot, member.model, member.optimizer.state)

@@ -18,6 +18,9 @@ from vae_trainables.numerics.precision import lowered
 Convolution = Literal["grouped", "im2col"]
 """How slots' convolutions are fused: one grouped convolution, or patches and one `baddbmm`."""
 
+Layer = tuple[Tensor, Tensor]
+"""Weight (K, out, in) and bias (K, out)."""
+
 
 class _StackedLinear(torch.autograd.Function):
     """`x @ weight^T + bias` per slot, with the matrix products of a solo `nn.Linear` both ways.
@@ -45,6 +48,32 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
     result: Tensor = _StackedLinear.apply(x, weight, bias)
     return result
+
+
+class _StackedPair(torch.autograd.Function):
+    """Two `_StackedLinear` of one x, whose gradient is summed as the products are made."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(x, *weights[::2])
+        pairs = zip(weights[::2], weights[1::2], strict=True)
+        return tuple(torch.baddbmm(bias.unsqueeze(1), x, weight.mT) for weight, bias in pairs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        x, *weights = ctx.saved_tensors
+        for_x = torch.bmm(gradients[0], weights[0])
+        for_x = torch.baddbmm(for_x, gradients[1], weights[1])
+        for_weights = [(torch.bmm(gradient.mT, x), gradient.sum(1)) for gradient in gradients]
+        return (for_x, *for_weights[0], *for_weights[1])
+
+
+def linear_pair(x: Tensor, first: Layer, second: Layer) -> tuple[Tensor, Tensor]:
+    """`linear` of one x by two layers, each weight and bias; on a CPU with a solo trial's bits."""
+    if x.device.type == "cpu" or lowered(x.device):
+        return linear(x, *first), linear(x, *second)
+    results: tuple[Tensor, Tensor] = _StackedPair.apply(x, *first, *second)
+    return results
 
 
 def wide_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

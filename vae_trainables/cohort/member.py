@@ -49,7 +49,7 @@ class Member(Trial):
         trained, self.trained = self.trained, None
         if trained is None:
             raise RuntimeError("a member's epochs come from its cohort: call Cohort.run_epoch")
-        means = self._finite(self.loss.own(trained.means))
+        means = self._finite(trained.means)
         started = time.perf_counter()
         validation = self._validation(trained)
         eval_s = trained.eval_s + time.perf_counter() - started

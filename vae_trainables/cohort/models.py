@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from vae_trainables import kinds, models
-from vae_trainables.cohort.layers import Convolution, convolve, linear, wide_linear
+from vae_trainables.cohort.layers import Convolution, convolve, linear, linear_pair, wide_linear
 from vae_trainables.config import ModelConfig, Precision, TrialConfig
-from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput, dropout
 from vae_trainables.models.base import OneLevelAutoencoder
-from vae_trainables.models.gaussians import kl_divergence, reparameterize
+from vae_trainables.models.gaussians import sampled
 from vae_trainables.models.linear import Linear
 from vae_trainables.numerics.precision import products, widened
 
@@ -42,16 +42,20 @@ class StackedModel:
         self, parameters: Parameters, x: Tensor, eps: Tensor | None, labels: Tensor | None
     ) -> ModelOutput:
         features = self._layers(self.template.encoder, "encoder", parameters, x)
-        z_mean = widened(self._layer(self.template.mean_head, "mean_head", parameters, features))
         if self.template.logvar_head is None:
+            code = self._layer(self.template.mean_head, "mean_head", parameters, features)
+            z_mean = widened(code)
             no_kl = torch.zeros_like(z_mean)
             logits = self._layers(self.template.decoder, "decoder", parameters, z_mean)
             return ModelOutput(logits, z_mean, no_kl, no_kl)
-        head = self.template.logvar_head
-        z_logvar = widened(self._layer(head, "logvar_head", parameters, features))
-        z = reparameterize(z_mean, z_logvar, eps)
+        heads = (
+            (parameters[f"{name}.weight"], parameters[f"{name}.bias"])
+            for name in ("mean_head", "logvar_head")
+        )
+        z_mean, z_logvar = map(widened, linear_pair(features, *heads))
+        z, kl = sampled(z_mean, z_logvar, eps)
         logits = self._layers(self.template.decoder, "decoder", parameters, z)
-        return ModelOutput(logits, z_mean, z_logvar, kl_divergence(z_mean, z_logvar))
+        return ModelOutput(logits, z_mean, z_logvar, kl)
 
     def _layers(self, part: nn.Module, name: str, parameters: Parameters, x: Tensor) -> Tensor:
         for child, layer in part.named_children():
@@ -162,6 +166,7 @@ def _obstacle(config: TrialConfig, kind: kinds.Kind) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             template = models.build(config)
+        dropout.adopt(template)
         tensors = {**dict(template.named_parameters()), **dict(template.named_buffers())}
         stacked = {name: torch.stack([tensor.detach()] * 2) for name, tensor in tensors.items()}
         weights = [stacked[name].requires_grad_() for name, _ in template.named_parameters()]

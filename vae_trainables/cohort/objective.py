@@ -6,10 +6,13 @@ then adds exact zeros. No slot feels another, not its gradient, nor its infinity
 
 from __future__ import annotations
 
+from typing import get_args
+
 from torch import Tensor
 from torch.func import vmap
 
 from vae_trainables.cohort.vectors import SlotVectors
+from vae_trainables.config import LikelihoodKind
 from vae_trainables.models import ModelOutput
 from vae_trainables.objective import likelihoods
 from vae_trainables.objective.likelihoods import Likelihood
@@ -26,7 +29,8 @@ class StackedObjective:
     def __init__(self, vectors: SlotVectors) -> None:
         self.vectors = vectors
         self._objective = Objective(vectors.names)
-        self.logged = self._objective.logged
+        self._ones = dict.fromkeys((term.name for term in self._objective.terms), 1.0)
+        self.computed = self._objective.computed
 
     def __call__(
         self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: Tensor
@@ -51,14 +55,14 @@ class StackedObjective:
         numbers: dict[str, Number] = {**self.vectors.neutral, **settings}
         chosen = slot_likelihood(likelihood)
         return self._objective(
-            Batch(output, clean, labels, chosen, numbers, latent_mask), {**weights}
+            Batch(output, clean, labels, chosen, numbers, latent_mask), {**self._ones, **weights}
         )
 
 
 def slot_likelihood(numbers: Numbers) -> Likelihood:
     """A slot's likelihood from its numbers: the only one there is, or one of several."""
     std = numbers.get("gaussian_std")
-    kinds = [name for name in numbers if name != "gaussian_std"]
+    kinds: list[LikelihoodKind] = [kind for kind in get_args(LikelihoodKind) if kind in numbers]
     parts = [likelihoods.of_kind(kind, 1.0 if std is None else std) for kind in kinds]
     if len(parts) == 1:
         return parts[0]

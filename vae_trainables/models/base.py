@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_trainables.config import ModelConfig
-from vae_trainables.models.gaussians import kl_divergence, log_density, reparameterize
+from vae_trainables.models.gaussians import log_density, sampled
 from vae_trainables.numerics.precision import widened
 
 
@@ -122,6 +122,5 @@ class OneLevelAutoencoder(Autoencoder):
     ) -> ModelOutput:
         if self.logvar_head is None:
             return ModelOutput(self.decode(z_mean, labels), z_mean, z_logvar, z_logvar)
-        z = reparameterize(z_mean, z_logvar, eps)
-        kl = kl_divergence(z_mean, z_logvar)
+        z, kl = sampled(z_mean, z_logvar, eps)
         return ModelOutput(self.decode(z, labels), z_mean, z_logvar, kl)

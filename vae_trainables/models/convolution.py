@@ -49,7 +49,7 @@ class OneChannelTransposed(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
-        if input.is_cuda or torch.compiler.is_exporting():
+        if input.device.type != "cpu" or torch.compiler.is_exporting():
             return super().forward(input, output_size)
         batch, _, height, width = input.shape
         pixels = input.permute(0, 2, 3, 1).reshape(-1, self.in_channels)
@@ -65,7 +65,9 @@ class OneChannelTransposed(nn.ConvTranspose2d):
 
 
 def _left_to_the_library(input: Tensor) -> bool:
-    return input.is_cuda or not torch.is_grad_enabled() or torch.compiler.is_exporting()
+    return (
+        input.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_exporting()
+    )
 
 
 def _with_bias(result: Tensor, bias: Tensor | None) -> Tensor:

@@ -31,8 +31,7 @@ class LossTerms(NamedTuple):
     values: dict[str, Tensor]
     """What is logged as `train/...`, by name and without weights: `recon`, the likelihood's
     negative log-likelihood, and `kl`, the KL to the prior without β, free bits or target, nats per
-    image whatever the loss is made of; `supcon`, 0 where it is not computed; and the value of each
-    other term that is."""
+    image whatever the loss is made of; and the value of each other term that is computed."""
 
     def shown(self) -> Tensor:
         """The loss and all values in one tensor, (1 + values,) or stacked (K, 1 + values)."""
@@ -48,8 +47,12 @@ class Objective:
 
     def __init__(self, names: Collection[str]) -> None:
         """names: of terms, as from `terms.active_names`; settings among them do not matter."""
-        self.terms, self._logged = terms.chosen(names), terms.logged(names)
-        self.logged = ("loss", *(term.name for term in self._logged))
+        self.terms = terms.chosen(names)
+        logged = terms.logged(names)
+        self.logged = ("loss", *(term.name for term in logged))
+        """The names of all that is logged; 0 stands for a term that is not computed."""
+        self._shown = [term for term in logged if term in self.terms or term.shown is not None]
+        self.computed = ("loss", *(term.name for term in self._shown))
         """The names of `LossTerms.shown`."""
 
     def __call__(self, batch: Batch, weights: Mapping[str, Number]) -> LossTerms:
@@ -66,16 +69,15 @@ class Objective:
                 value = weight * value
             loss = value if loss is None else loss + value
         assert loss is not None, "every configuration reconstructs"
-        return LossTerms(loss, {term.name: _shown(term, values, batch) for term in self._logged})
+        return LossTerms(loss, {term.name: _shown(term, values, batch) for term in self._shown})
 
 
 @torch.no_grad()
 def _shown(term: Term, values: Mapping[str, Tensor], batch: Batch) -> Tensor:
-    """What is logged of a term whose value, if it was computed, is among `values`."""
+    """What is logged of a term; its value, if it was computed, is among `values`."""
     if term.shown is not None:
         return term.shown(batch).detach()
-    value = values.get(term.name)
-    return batch.clean.new_zeros(()) if value is None else value.detach()
+    return values[term.name].detach()
 
 
 class TrialLoss:
@@ -88,8 +90,7 @@ class TrialLoss:
         self._weights = {term.name: term.weight(config) for term in present}
         self._settings = {s.name: s.of(config) for term in present for s in term.settings}
         self.logged = self._objective.logged
-        shown = {term.name for term in terms.registered() if term.shown is not None}
-        self._computed = {"loss", *self._weights} | shown
+        self.computed = self._objective.computed
 
     def __call__(
         self, output: ModelOutput, clean: Tensor, labels: Tensor, beta: float | Tensor
@@ -109,11 +110,11 @@ class TrialLoss:
         return self._objective(batch, weights)
 
     def own(self, means: Mapping[str, float]) -> list[float]:
-        """Of what is `logged` those figures of a cohort that are this trial's, by name.
+        """Of means by name, of a cohort perhaps, which has other terms too, what is `logged`.
 
-        A term that only neighbours have is computed for all; here it is 0, as alone.
+        A term that this trial does not have is 0.
         """
-        return [means[name] if name in self._computed else 0.0 for name in self.logged]
+        return [means[name] if name in self.computed else 0.0 for name in self.logged]
 
 
 def objective(
@@ -145,22 +146,21 @@ def edge_error(image: Tensor, clean: Tensor) -> Tensor:
 
 
 def kl_penalty(
-    kl: Tensor,
+    per_dimension: Tensor,
     *,
     free_bits: Number = 0.0,
     target: Number | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """What beta multiplies, a scalar in nats per image, of kl (B, D) per dimension.
+    """What beta multiplies, a scalar in nats per image, of the KL's mean over the images, (D,).
 
-    Plainly the KL summed over dimensions, averaged over images.
-    free_bits: each dimension's mean over the batch counts as at least that many nats, so that
-    keeping it informative is free (Kingma et al. 2016, one dimension per group).
-    target: the distance |KL - target| in place of the KL (Burgess et al. 2018), taken of
-    the batch mean and after free bits; a negative tensor stands for None.
+    Plainly the KL summed over dimensions.
+    free_bits: each dimension counts as at least that many nats, so that keeping it informative is
+    free (Kingma et al. 2016, one dimension per group).
+    target: the distance |KL - target| in place of the KL (Burgess et al. 2018), taken after free
+    bits; a negative tensor stands for None.
     mask: (D,), 0 in padding, which has no free bits.
     """
-    per_dimension = kl.mean(0)
     if isinstance(free_bits, Tensor) or free_bits > 0:
         per_dimension = per_dimension.clamp(min=free_bits)
         if mask is not None:
@@ -209,14 +209,17 @@ def _only(term: str) -> terms.Of:
 
 
 def _mean_kl(batch: Batch) -> Tensor:
-    return batch.output.kl.detach().sum(1).mean()
+    """Summed over dimensions or over images first: on a CPU in the order of published runs."""
+    if batch.clean.device.type == "cpu":
+        return batch.output.kl.detach().sum(1).mean()
+    return batch.kl_per_dimension.sum()
 
 
 def _kl(batch: Batch) -> Tensor:
     free_bits, target = batch.settings["free_bits"], batch.settings["kl_target"]
     aimed = isinstance(target, Tensor) or target >= 0
     return kl_penalty(
-        batch.output.kl,
+        batch.kl_per_dimension,
         free_bits=free_bits,
         target=target if aimed else None,
         mask=batch.latent_mask,
@@ -239,6 +242,7 @@ for _term in (
         "batch",
         lambda batch: batch.mean_nll,
         _only("nll"),
+        exclusive=True,
         shown=lambda batch: batch.mean_nll,
         always=True,
     ),
@@ -248,6 +252,7 @@ for _term in (
         "image",
         lambda b: squared_error(b.image, b.clean),
         _only("mse"),
+        exclusive=True,
     ),
     Term(
         "l1",
@@ -255,6 +260,7 @@ for _term in (
         "image",
         lambda b: absolute_error(b.image, b.clean),
         _only("l1"),
+        exclusive=True,
     ),
     Term(
         "ssim",

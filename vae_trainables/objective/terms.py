@@ -61,6 +61,11 @@ class Batch:
         return self.nll.mean()
 
     @cached_property
+    def kl_per_dimension(self) -> Tensor:
+        """Mean over the images, (D,)."""
+        return self.output.kl.mean(0)
+
+    @cached_property
     def image(self) -> Tensor:
         """The reconstruction, (B, C, H, W) in [0, 1]."""
         return self.likelihood.mean(self.output.logits)
@@ -95,6 +100,8 @@ class Term:
     """What is logged, a scalar, in every trial; None: the term's value."""
     always: bool = False
     """Whether it is logged, as 0, in a trial that has no such term."""
+    exclusive: bool = False
+    """Whether each trial has exactly one such term, with weight 1."""
 
     def value(self, batch: Batch) -> Tensor:
         """A scalar: the mean over the images, or what the batch gives."""

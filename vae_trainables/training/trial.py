@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from vae_trainables.config import Evaluation, TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator, as_float
-from vae_trainables.models import Autoencoder, ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput, dropout
 from vae_trainables.numerics.precision import arithmetic, products
 from vae_trainables.numerics.streams import Backend, Streams
 from vae_trainables.objective import losses
@@ -55,6 +56,7 @@ class Trial:
         self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, config)
         self.loss = losses.TrialLoss(config)
+        self._drops_out = dropout.has_layers(self.model)
         self.plateau = schedules.Plateau(config)
         self.early_stopping = schedules.EarlyStopping(config)
         self.evaluator = evaluator or Evaluator(data, self.device)
@@ -96,21 +98,23 @@ class Trial:
         seconds = trained - started, time.perf_counter() - trained
         return self._end_epoch(means, validation, seconds)
 
-    def _train_epoch(self) -> list[float]:
-        """Every whole batch once; the means of what the loss logs."""
-        totals = torch.zeros(len(self.loss.logged), device=self.device)
+    def _train_epoch(self) -> dict[str, float]:
+        """Every whole batch once; the means of what the loss computes."""
+        totals = torch.zeros(len(self.loss.computed), device=self.device)
         order = self.streams.permutation(self.epoch, len(self.images))
         with arithmetic(self.config.precision, self.device):  # of the backward passes too
             for i in range(self.steps_per_epoch):
                 batch = order[i * self.batch_size : (i + 1) * self.batch_size]
                 totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
-        return (totals / self.steps_per_epoch).tolist()
+        values = (totals / self.steps_per_epoch).tolist()
+        return dict(zip(self.loss.computed, values, strict=True))
 
-    def _finite(self, means: list[float]) -> dict[str, float]:
-        """An epoch's mean loss terms by name, or the end of a trial that has diverged."""
-        if not all(math.isfinite(value) for value in means):
-            raise DivergedError(f"training loss is {means[0]} in epoch {self.epoch + 1}")
-        return {f"train/{name}": value for name, value in zip(self.loss.logged, means, strict=True)}
+    def _finite(self, means: Mapping[str, float]) -> dict[str, float]:
+        """An epoch's mean loss terms by metric, or the end of a trial that has diverged."""
+        own = self.loss.own(means)
+        if not all(math.isfinite(value) for value in own):
+            raise DivergedError(f"training loss is {means['loss']} in epoch {self.epoch + 1}")
+        return {f"train/{name}": value for name, value in zip(self.loss.logged, own, strict=True)}
 
     def _end_epoch(
         self, means: dict[str, float], validation: dict[str, float], seconds: tuple[float, float]
@@ -134,6 +138,8 @@ class Trial:
         eps = None
         if config.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
+        if self._drops_out:
+            dropout.set_key(self.model, config.seed, step)
         self.optimizer.lr = self.lr(step)
         with products(config.precision, self.device):
             output: ModelOutput = self.model(noisy, eps, labels)
@@ -229,7 +235,9 @@ def build_model(config: TrialConfig) -> Autoencoder:
     """The model with the initial weights that belong to `config.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return models.build(config)
+        model = models.build(config)
+    dropout.adopt(model)
+    return model
 
 
 def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:

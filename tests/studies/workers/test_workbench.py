@@ -140,8 +140,9 @@ def test_a_trial_that_is_wider_than_the_study_usually_is_gets_a_cohort_of_its_ow
 
 
 def test_the_cohorts_of_several_keys_share_the_slots(tmp_path: Path) -> None:
-    each = bench(4, keys=2)
-    for i, chosen in enumerate([*varied(count=2), *varied(count=2, hidden=(32,))]):
+    configs = [*varied(count=2), *varied(count=2, hidden=(48, 32))]
+    each = bench(4, like=configs)
+    for i, chosen in enumerate(configs):
         each.take(str(i), assign(chosen, tmp_path / str(i)))
     assert len(each.seats) == 4
     assert {(id(seat.cohort), seat.cohort.slots) for seat in each.seats.values()} == {

@@ -227,7 +227,8 @@ def test_checkpoints_may_be_spaced_but_the_last_is_always_written(tmp_path: Path
     ("change", "message"),
     [
         ({"batch_size": 32}, "batch_size: 32, not 64"),
-        ({"supcon_gamma": 1.0}, "supcon: on"),
+        ({"supcon_gamma": 1.0}, "supcon: its step has none"),
+        ({"width": 2.0}, "layer: 96, not at most 48"),
         ({"latent_dim": 17}, "latent_dim: 17, not at most 16"),
     ],
 )
@@ -251,8 +252,7 @@ def test_a_slot_that_is_not_vacant_is_refused(slot: int, tmp_path: Path) -> None
     ("kind", "settings"),
     [
         ("mlp_vae", {"slots": 0}),
-        ("res_conv_vae", {"slots": 2}),
-        ("hier_conv_vae", {"slots": 1, "latent_dim": 32}),
+        ("res_conv_vae", {"slots": -1}),
     ],
 )
 def test_impossible_sizes_are_refused(kind: str, settings: dict[str, int]) -> None:

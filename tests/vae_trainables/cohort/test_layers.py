@@ -81,6 +81,15 @@ def test_convolutions_equal_torchs_both_ways(
     torch.testing.assert_close(found[2], torch.stack(direct[1 + SLOTS :]))
 
 
+def test_a_pair_of_layers_has_the_gradients_of_two() -> None:
+    shapes = [(SLOTS, 4, 6), (SLOTS, 3, 6), (SLOTS, 3), (SLOTS, 2, 6), (SLOTS, 2)]
+    inputs = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+    assert torch.autograd.gradcheck(layers._StackedPair.apply, inputs)
+    x, *pair = inputs
+    for mine, weights in zip(layers._StackedPair.apply(*inputs), (pair[:2], pair[2:]), strict=True):
+        torch.testing.assert_close(mine, layers.linear(x, *weights))
+
+
 @pytest.mark.parametrize("way", ["grouped", "im2col"])
 @pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
 def test_nan_in_a_slot_reaches_no_other_slots_gradient(kind: Any, way: Convolution) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.vae_trainables.cohort.support import config
-from vae_trainables.cohort.fusion import step_terms
+from vae_trainables.cohort.fusion import loss_names
 from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
@@ -54,10 +54,21 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def stacked(chosen: list[TrialConfig], found: ModelOutput, beta: Tensor) -> LossTerms:
-    vectors = SlotVectors(SLOTS, latent_dim=D, steps=1, device=torch.device("cpu"))
+    return StackedObjective(filled(chosen, D))(found, *images(), beta)
+
+
+def filled(chosen: list[TrialConfig], latent_dim: int) -> SlotVectors:
+    names = frozenset[str]().union(*map(loss_names, chosen))
+    vectors = SlotVectors(
+        SLOTS, latent_dim=latent_dim, steps=1, device=torch.device("cpu"), names=names
+    )
     for slot, one in enumerate(chosen):
         vectors.fill(slot, one, D)
-    return StackedObjective(chosen[0], step_terms(chosen[0]), vectors)(found, *images(), beta)
+    return vectors
+
+
+def figures(terms: LossTerms) -> list[Tensor]:
+    return [terms.loss, *terms.values.values()]
 
 
 SETTINGS: list[dict[str, Any]] = [
@@ -82,7 +93,7 @@ def test_terms_and_gradients_are_those_of_each_slot_alone(settings: dict[str, An
     for slot, one in enumerate(chosen):
         own = [leaf[slot].detach().requires_grad_() for leaf in inputs]
         alone = losses.objective(output(*own), clean[slot], labels[slot], one, float(beta[slot]))
-        for mine, theirs in zip(terms, alone, strict=True):
+        for mine, theirs in zip(figures(terms), figures(alone), strict=True):
             torch.testing.assert_close(mine[slot], theirs, rtol=2e-6, atol=1e-6)
         expected = torch.autograd.grad(alone.loss, own, allow_unused=True)
         for mine_or_none, theirs_or_none in zip(found, expected, strict=True):
@@ -104,18 +115,15 @@ def test_infinite_and_nan_outputs_stay_in_their_slot(likelihood: str) -> None:
     assert not unwell.loss[1].isfinite()
     before = torch.autograd.grad(well.loss.sum(), sound)
     after = torch.autograd.grad(unwell.loss.sum(), ill)
-    for mine, theirs in zip((*well, *before), (*unwell, *after), strict=True):
+    for mine, theirs in zip((*figures(well), *before), (*figures(unwell), *after), strict=True):
         assert torch.equal(mine[[0, 2]], theirs[[0, 2]])
 
 
 def test_padding_gets_no_free_bits() -> None:
     chosen = configs(free_bits=0.2)
-    vectors = SlotVectors(SLOTS, latent_dim=D + 4, steps=1, device=torch.device("cpu"))
-    for slot, one in enumerate(chosen):
-        vectors.fill(slot, one, D)
     logits, z_mean, z_logvar = leaves()
     padded = output(logits, *(torch.nn.functional.pad(z, (0, 4)) for z in (z_mean, z_logvar)))
-    objective = StackedObjective(chosen[0], step_terms(chosen[0]), vectors)
+    objective = StackedObjective(filled(chosen, D + 4))
     beta = torch.ones(SLOTS)
     narrow = stacked(chosen, output(logits, z_mean, z_logvar), beta)
     torch.testing.assert_close(objective(padded, *images(), beta).loss, narrow.loss)

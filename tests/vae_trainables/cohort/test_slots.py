@@ -15,7 +15,7 @@ from tests.vae_trainables.cohort.support import (
     small_data,
     solo,
 )
-from vae_trainables.cohort import slots
+from vae_trainables.cohort import fusion, slots
 from vae_trainables.cohort.slots import Measurement, auto_slots, knee, within_memory
 
 
@@ -86,8 +86,9 @@ def test_out_of_memory_halves_until_it_fits() -> None:
         within_memory(Device(float, memory_per_slot=2.0), 8)
 
 
-def test_a_cpu_and_an_unfusible_kind_get_one_slot() -> None:
+def test_a_cpu_and_an_unfusible_kind_get_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     assert auto_slots(config(), small_data(), device="cpu") == 1
+    monkeypatch.setattr(fusion, "obstacle", lambda chosen: "it looks at values")
     assert auto_slots(config("res_conv_vae"), small_data(), device="cuda") == 1
 
 
