@@ -25,10 +25,18 @@ from studies.workers import cohorts, tuning
 from studies.workers.replacing import replaced
 from studies.workers.trainable import TrialTrainable, pack
 from vae_trainables import checkpoint, datasets
+from vae_trainables.cohort import Ways
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import features
 
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
+
+
+def _ways(settings: Settings) -> Ways:
+    """How cohorts train, as the flags ask for."""
+    if settings.cohort == "auto":
+        return Ways(settings.convolution)
+    return Ways.plain(settings.convolution)
 
 
 def load_data(plan: Plan) -> TrialData:
@@ -133,6 +141,8 @@ class Run:
                 keys=planning.fusion_keys(self.plan),
                 workers=workers,
                 resources=resources,
+                ways=_ways(settings),
+                stacked=settings.cohort != "off",
             )
             return
         tuning.run(

@@ -17,6 +17,7 @@ REFERENCE = "vae.reference"
 ATTEMPT = "vae.attempt"
 LIKE = "vae.like"  # key of the search trial whose configuration this one repeats
 NOTES = "vae.notes"
+WAY = "vae.way"  # how a worker that holds several trials trained it
 TEST_OPENED = "vae.test_opened"  # milliseconds since 1970
 KIND = "vae.kind"
 DATASET = "vae.dataset"

@@ -33,6 +33,9 @@ def dealer(mailbox: Any, tmp_path: Path) -> Dealer:
     return Dealer(office.desk, mailbox, slots=3)
 
 
+NEWS = {"notes": "[]", "ways": "{}"}
+
+
 def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = ray.get(dealer.mailbox.take.remote(worker))
     return found
@@ -42,7 +45,7 @@ def result(*keys: str, epoch: int = 1, outcome: str = "running", slots: int = 3)
     """What a worker returns after an epoch of these trials."""
     record = Record(epoch, outcome, "", 1, {"val/mse": 0.5})  # type: ignore[arg-type]
     texts = [[key, record.to_json()] for key in keys]
-    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots}
+    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots} | NEWS
 
 
 def test_a_worker_is_dealt_as_many_trials_as_it_has_slots(dealer: Dealer) -> None:

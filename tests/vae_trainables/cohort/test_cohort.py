@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vae_trainables import checkpoint
 from vae_trainables.cohort import Assignment, Cohort, CohortError, Ways
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.numerics import fast
 from vae_trainables.training import session
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
@@ -270,14 +272,14 @@ def test_a_cpu_cannot_capture(ways: Ways) -> None:
         Cohort(config(), small_data(), slots=1, ways=ways)
 
 
-@pytest.mark.parametrize("compiler", [None, "/usr/bin/gcc"])
-def test_a_gpu_compiles_where_there_is_a_compiler(
-    compiler: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("able", [fast.Fast(None, "no compiler"), fast.Fast(math)])
+def test_a_gpu_uses_the_kernels_that_it_can_run(
+    able: fast.Fast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: compiler if name == "gcc" else None)
+    monkeypatch.setattr(fast, "on", lambda device: able)
     settled = Ways().settled(torch.device("cuda"), config(), frozenset())
-    assert settled.compiled is (compiler is not None)
-    assert Ways().settled(torch.device("cpu"), config(), frozenset()).compiled is False
+    assert settled.kernels is (able.kernels is not None)
+    assert Ways.plain().settled(torch.device("cuda"), config(), frozenset()).kernels is False
 
 
 def test_a_gpu_captures_unless_the_noise_looks_at_values() -> None:
