@@ -41,6 +41,7 @@ TAGS = {
     names.ATTEMPT: "how often a worker took the trial up",
     names.LIKE: "key of the search trial whose configuration this one repeats",
     names.NOTES: "what the trial remarked, such as a damaged checkpoint",
+    names.WAY: "where a worker holds several trials: slots, captured, kernels; or alone, and why",
     names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
     names.KIND: "the module of the study",
     names.DATASET: "the data set",

@@ -32,7 +32,7 @@ from vae_trainables.evaluation import features
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
 
 
-def _ways(settings: Settings) -> Ways:
+def ways_of(settings: Settings) -> Ways:
     """How cohorts train, as the flags ask for."""
     if settings.cohort == "auto":
         return Ways(settings.convolution)
@@ -141,7 +141,7 @@ class Run:
                 keys=planning.fusion_keys(self.plan),
                 workers=workers,
                 resources=resources,
-                ways=_ways(settings),
+                ways=ways_of(settings),
                 stacked=settings.cohort != "off",
             )
             return

@@ -80,7 +80,9 @@ class Launch:
     @classmethod
     def of(cls, kernel: Any, arguments: tuple[object, ...], constants: dict[str, object]) -> Launch:
         """1 and multiples of 16 are compiled for by themselves."""
-        plain = tuple(_specialised(argument) for argument in arguments)
+        left = set(kernel.do_not_specialize)
+        names = zip(kernel.arg_names, arguments, strict=False)
+        plain = tuple(_specialised(value, left=name in left) for name, value in names)
         return cls(kernel.fn.__name__, plain, tuple(sorted(constants.items())))
 
     def compile(self, card: int) -> int:
@@ -94,11 +96,11 @@ class Launch:
         return len(made.asm["cubin"])
 
 
-def _specialised(argument: object) -> object:
+def _specialised(argument: object, *, left: bool) -> object:
     if isinstance(argument, Tensor):
         return argument.dtype
     assert isinstance(argument, int)
-    return 1 if argument == 1 else 16 if argument % 16 == 0 else 7
+    return 7 if left else 1 if argument == 1 else 16 if argument % 16 == 0 else 7
 
 
 @contextmanager

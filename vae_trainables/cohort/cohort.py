@@ -94,6 +94,7 @@ class Cohort:
         self._seats: dict[int, _Seat] = {}
         self.notes: list[str] = []
         """What could not be done the fast way, a line each."""
+        self._step: Callable[[], None]
         with repeatable_convolutions():
             self._assemble()
 
@@ -148,7 +149,7 @@ class Cohort:
             labels=labels,
             batch_size=batch_size,
         )
-        self._step: Callable[[], None] = self._lock_step.step
+        self._step = self._lock_step.step
         self._validation = None
         if self.key.fusible and config.likelihood != "sigma":  # whose nats depend on the batch
             self._validation = StackedValidation(

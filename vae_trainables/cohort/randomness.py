@@ -157,7 +157,7 @@ class KernelRandomness(CounterRandomness):
         kernels: ModuleType,
     ) -> None:
         """kernels: `numerics.kernels`, which not every machine can import."""
-        super().__init__(config, terms, vectors, kernels)  # type: ignore[arg-type]
+        super().__init__(config, terms, vectors, kernels)
         self.kernels = kernels
         self._widths = torch.zeros_like(self._seeds)
 

@@ -55,7 +55,7 @@ def on(device: torch.device) -> Fast:
 
 def draws(device: torch.device) -> Draws:
     """The fastest source of random numbers that `device` can use."""
-    source: Draws = on(device).kernels or philox  # type: ignore[assignment]
+    source: Draws = on(device).kernels or philox
     return source
 
 

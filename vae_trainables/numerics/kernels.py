@@ -78,7 +78,7 @@ def _at(element, seed, stream, step, NORMAL: tl.constexpr):  # noqa: N803
     return tl.where(lane < 2, tl.where(lane == 0, a, b), tl.where(lane == 2, c, d))
 
 
-@triton.jit(do_not_specialize=["stream"])
+@triton.jit(do_not_specialize=["stream", "count"])  # so that what `fast` tries is all there is
 def fill(out, seeds, steps, stream, count, NORMAL: tl.constexpr, BLOCK: tl.constexpr):  # noqa: N803
     """out (slots, count): the first `count` numbers of each slot's stream at its step."""
     slot, first = tl.program_id(1), tl.program_id(0) * BLOCK
