@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from studies import doctor
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, Phase
@@ -34,9 +35,10 @@ FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not m
 
 def ways_of(settings: Settings) -> Ways:
     """How cohorts train, as the flags ask for."""
-    if settings.cohort == "auto":
-        return Ways(settings.convolution)
-    return Ways.plain(settings.convolution)
+    convolution = settings.convolution
+    if convolution == "auto":
+        convolution = doctor.obeyed(settings.storage)
+    return Ways(convolution) if settings.cohort == "auto" else Ways.plain(convolution)
 
 
 def load_data(plan: Plan) -> TrialData:

@@ -29,8 +29,7 @@ Sampler = Literal["tpe", "random", "gp", "qmc", "nsga2"]
 Scheduler = Literal["asha", "none"]
 Preset = Literal["demo", "quick", "full"]
 CohortWay = Literal["auto", "eager", "off"]
-Convolution = Literal["grouped", "im2col"]
-"""As `vae_trainables.cohort.layers`, which would import torch."""
+Convolution = Literal["auto", "grouped", "im2col"]
 
 
 def _option(help_text: str, panel: str, *names: str, **extra: object) -> object:
@@ -98,8 +97,12 @@ class Settings:
         ),
     ] = "auto"
     convolution: Annotated[
-        Convolution, _option("How their convolutions are one: grouped or im2col.", RESOURCES)
-    ] = "grouped"
+        Convolution,
+        _option(
+            "How their convolutions are one; auto: as studies.doctor found, else grouped.",
+            RESOURCES,
+        ),
+    ] = "auto"
     threads: Annotated[
         int, _option("CPU threads per trial; another number gives other bits.", RESOURCES)
     ] = 1

@@ -87,10 +87,10 @@ class Workbench:
         self._notes, self._ways = self._troubles(), dict[str, str]()
 
     def _troubles(self) -> list[str]:
-        able = fast.on(torch.device(self.device))
-        if not able.trouble or self.ways.kernels is False:
+        if self.stacked and self.ways.kernels is False:
             return []
-        return [f"no Triton kernels ({able.trouble}): random numbers and Adam are slower"]
+        trouble = fast.on(torch.device(self.device)).trouble
+        return [f"no Triton kernels ({trouble}): random numbers are slower"] if trouble else []
 
     def news(self) -> tuple[list[str], dict[str, str]]:
         """Since the last call: what goes a slower way, a line each, and trials' ways by key."""

@@ -34,12 +34,14 @@ class Trace:
     """(n,): Adam's running mean of all gradients."""
 
     def distance(self, other: Trace) -> float:
-        """The larger relative difference; infinite where either is not finite."""
+        """The larger relative difference: infinite where one is not finite, 0 where neither is."""
         pairs = (self.terms, other.terms), (self.gradient, other.gradient)
         return max(_relative(mine.double(), theirs.double()) for mine, theirs in pairs)
 
 
 def _relative(mine: Tensor, theirs: Tensor) -> float:
+    if not mine.isfinite().all() and not theirs.isfinite().all():
+        return 0.0  # who diverges alone does so stacked
     distance = (mine - theirs).norm() / theirs.norm().clamp_min(1e-30)
     return float(distance) if distance.isfinite() else float("inf")
 

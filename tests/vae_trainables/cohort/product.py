@@ -1,7 +1,7 @@
 """Every step that a study can ask a GPU for: traced without values, its kernels compiled.
 
-`python -m tests.vae_trainables.cohort.product` runs the whole product and prints a table; tests
-run a part of it, or with VAE_STUDIES_PRODUCT=full all.
+`python -m tests.vae_trainables.cohort.product` prints a table of it; tests run a part. All of it
+with VAE_STUDIES_PRODUCT=full in the environment.
 """
 
 from __future__ import annotations
@@ -162,22 +162,28 @@ def part() -> list[TrialConfig]:
     ]
 
 
-def slots_of(chosen: TrialConfig) -> tuple[int, ...]:
-    """Numbers of slots that a cohort of the configuration can have."""
-    return SLOTS if fusion_key(chosen).fusible else (1,)
+def sized(configs: list[TrialConfig]) -> Iterator[tuple[TrialConfig, int]]:
+    """Each with one number of slots in turn, references with all; kernels see no such number."""
+    references = {fusion_key(study.reference) for study in STUDIES} if FULL else set()
+    for i, chosen in enumerate(configs):
+        if not fusion_key(chosen).fusible:
+            yield chosen, 1
+        elif fusion_key(chosen) in references:
+            yield from ((chosen, slots) for slots in SLOTS)
+        else:
+            yield chosen, SLOTS[i % len(SLOTS)]
 
 
 def main() -> int:
     """Trace the product, compile all that it launches; the exit code says whether all did."""
     launches: set[Launch] = set()
     failures, count, started = [], 0, time.monotonic()
-    for chosen in steps():
-        for slots in slots_of(chosen):
-            count += 1
-            try:
-                launches |= traced(chosen, slots)
-            except Exception as error:
-                failures.append(f"traced {chosen} with {slots} slots: {error!r}")
+    for chosen, slots in sized(steps() if FULL else part()):
+        count += 1
+        try:
+            launches |= traced(chosen, slots)
+        except Exception as error:
+            failures.append(f"traced {chosen} with {slots} slots: {error!r}")
     print(f"traced: {count} steps, {len(failures)} failed, {time.monotonic() - started:.0f} s")
     for card in CARDS:
         started, sizes = time.monotonic(), {}

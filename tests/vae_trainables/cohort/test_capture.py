@@ -58,10 +58,8 @@ PART = product.steps() if product.FULL else product.part()
 def launches() -> set[Launch]:
     """Of all steps of the product; that they can be traced is asserted on the way."""
     made: set[Launch] = set()
-    for i, chosen in enumerate(PART):
-        several = product.slots_of(chosen)
-        for slots in several if product.FULL else several[i % len(several) :][:1]:
-            made |= traced(chosen, slots)
+    for chosen, slots in product.sized(PART):
+        made |= traced(chosen, slots)
     return made
 
 
