@@ -18,6 +18,7 @@ from typing import Literal
 
 import torch
 
+from studies.workers.verdict import VERDICT
 from vae_trainables.cohort import Cohort, Ways, free_memory
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import TrialConfig
@@ -26,7 +27,7 @@ from vae_trainables.errors import in_one_line
 from vae_trainables.numerics import fast
 
 Status = Literal["ok", "slower", "wrong", "failed"]
-VERDICT, TRACEBACKS = "doctor.json", "doctor-errors.txt"
+TRACEBACKS = "doctor-errors.txt"
 SLOTS, COMPARED = (1, 2, 8, 32), 8
 STEPS = 20
 MODELS = {
@@ -130,15 +131,6 @@ def verdict(lines: list[Line]) -> dict[str, Convolution]:
     if im2col and (not grouped or im2col.images_per_s > grouped.images_per_s):
         return {"convolution": "im2col"}
     return {"convolution": "grouped"}
-
-
-def obeyed(storage: Path) -> Convolution:
-    """The convolution that a verdict in `storage` names, else grouped."""
-    try:
-        way = json.loads((storage / VERDICT).read_text())["verdict"]["convolution"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "grouped"
-    return "im2col" if way == "im2col" else "grouped"
 
 
 def machine() -> dict[str, str]:

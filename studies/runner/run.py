@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from studies import doctor
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, Phase
@@ -22,7 +21,7 @@ from studies.scheduling.desk import Desk, Limits
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
-from studies.workers import cohorts, tuning
+from studies.workers import cohorts, tuning, verdict
 from studies.workers.replacing import replaced
 from studies.workers.trainable import TrialTrainable, pack
 from vae_trainables import checkpoint, datasets
@@ -37,7 +36,7 @@ def ways_of(settings: Settings) -> Ways:
     """How cohorts train, as the flags ask for."""
     convolution = settings.convolution
     if convolution == "auto":
-        convolution = doctor.obeyed(settings.storage)
+        convolution = verdict.convolution(settings.storage)
     return Ways(convolution) if settings.cohort == "auto" else Ways.plain(convolution)
 
 

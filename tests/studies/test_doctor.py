@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from studies import doctor
-from studies.doctor import Examination, Line, obeyed, verdict
+from studies.doctor import Examination, Line, verdict
+from studies.workers.verdict import VERDICT, convolution
 from tests.vae_trainables.cohort.support import config
 from vae_trainables.cohort import Cohort, proof
 from vae_trainables.config import TrialConfig
@@ -26,7 +27,7 @@ def test_without_a_gpu_it_says_so_and_is_content(
     printed = capsys.readouterr().out
     assert f"torch: {torch.__version__}" in printed
     assert "no GPU to examine: studies train on CPUs" in printed
-    assert json.loads((tmp_path / doctor.VERDICT).read_text())["lines"] == []
+    assert json.loads((tmp_path / VERDICT).read_text())["lines"] == []
 
 
 def test_more_gpus_than_there_are_are_refused(
@@ -95,8 +96,8 @@ def test_the_faster_convolution_is_the_verdict_and_is_obeyed(tmp_path: Path) -> 
     assert verdict(lines("ok", 110.0)) == {"convolution": "im2col"}
     assert verdict(lines("failed", 90.0)) == {"convolution": "im2col"}
     assert verdict([]) == {"convolution": "grouped"}
-    assert obeyed(tmp_path) == "grouped"
-    (tmp_path / doctor.VERDICT).write_text(json.dumps({"verdict": verdict(lines("ok", 110.0))}))
-    assert obeyed(tmp_path) == "im2col"
-    (tmp_path / doctor.VERDICT).write_text("{")
-    assert obeyed(tmp_path) == "grouped"
+    assert convolution(tmp_path) == "grouped"
+    (tmp_path / VERDICT).write_text(json.dumps({"verdict": verdict(lines("ok", 110.0))}))
+    assert convolution(tmp_path) == "im2col"
+    (tmp_path / VERDICT).write_text("{")
+    assert convolution(tmp_path) == "grouped"
