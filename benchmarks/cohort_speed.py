@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, default=1_000)
     parser.add_argument("--no-capture", action="store_true", help="steps without a CUDA graph")
     parser.add_argument(
-        "--compiled", action="store_true", help="torch.compile random numbers, Adam"
+        "--no-kernels", action="store_true", help="torch's operations in place of Triton kernels"
     )
     options = parser.parse_args()
     device = measuring.prepare(options)
@@ -128,7 +128,7 @@ def cohorts(
     for way in ways:
         chosen = Ways(
             convolution=way,
-            compiled=True if options.compiled else None,
+            kernels=False if options.no_kernels else None,
             capture=False if options.no_capture else None,
         )
         for slots in options.slots:

@@ -50,7 +50,7 @@ TAGS = {
     names.LIKE: "key of the search trial whose configuration this one repeats",
     names.NOTES: "what the trial remarked, such as a damaged checkpoint",
     names.RANDOM: "backend of the trial's random numbers, for its repetition: generator or counter",
-    names.WAY: "how its epochs were trained: alone or in a cohort, whose sums have another order",
+    names.WAY: "how its epochs were trained: alone, and why; or in a cohort: slots, captured, kernels",
     names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
     names.KIND: "the module of the study",
     names.DATASET: "the data set",

@@ -23,15 +23,24 @@ from studies.scheduling.desk import Desk, Limits, announce, attach_weights
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
 from studies.tracker.tracker import Tracker
-from studies.workers import cohorts, tuning
+from studies.workers import cohorts, tuning, verdict
 from studies.workers.replacing import replaced
 from studies.workers.trainable import TrialTrainable, pack
 from vae_trainables import checkpoint, datasets
+from vae_trainables.cohort import Ways
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.helpers import with_helpers
 
 UNDELIVERED = 3  # exit code: all is trained, but the tracker does not hold it
 FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not move
+
+
+def ways_of(settings: Settings) -> Ways:
+    """How cohorts train, as the flags ask for."""
+    convolution = settings.convolution
+    if convolution == "auto":
+        convolution = verdict.convolution(settings.storage)
+    return Ways(convolution) if settings.cohort == "auto" else Ways.plain(convolution)
 
 
 def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
@@ -149,6 +158,8 @@ class Run:
                 workers=workers,
                 resources=resources,
                 source=source,
+                ways=ways_of(settings),
+                stacked=settings.cohort != "off",
             )
             return
         tuning.run(

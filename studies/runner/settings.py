@@ -28,6 +28,8 @@ SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
 Sampler = Literal["tpe", "random", "gp", "qmc", "nsga2"]
 Scheduler = Literal["asha", "none"]
 Preset = Literal["demo", "quick", "full"]
+CohortWay = Literal["auto", "eager", "off"]
+Convolution = Literal["auto", "grouped", "im2col"]
 
 
 def _option(help_text: str, panel: str, *names: str, **extra: object) -> object:
@@ -102,6 +104,21 @@ class Settings:
     slots_per_gpu: Annotated[
         str,
         _option("Configurations that train together on a GPU (a number also on a CPU).", RESOURCES),
+    ] = "auto"
+    cohort: Annotated[
+        CohortWay,
+        _option(
+            "How these train together: auto as fast as it is right; eager step by step, without "
+            "CUDA graphs and Triton; off: each alone.",
+            RESOURCES,
+        ),
+    ] = "auto"
+    convolution: Annotated[
+        Convolution,
+        _option(
+            "How their convolutions are one; auto: as studies.doctor found, else grouped.",
+            RESOURCES,
+        ),
     ] = "auto"
     threads: Annotated[
         int, _option("CPU threads per trial; another number gives other bits.", RESOURCES)

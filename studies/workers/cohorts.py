@@ -24,10 +24,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from studies.ledger.ledger import ENDED, LedgerTrial
 from studies.scheduling.desk import Desk
+from studies.tracker import names
 from studies.workers import tuning
 from studies.workers.trainable import unpack
 from studies.workers.workbench import Workbench
-from vae_trainables.cohort import Assignment
+from vae_trainables.cohort import Assignment, Ways
 from vae_trainables.config import TrialConfig
 from vae_trainables.numerics.allocator import keep_freed_memory
 from vae_trainables.source import Source
@@ -64,6 +65,8 @@ class CohortTrainable(tune.Trainable):
         mailbox: Any,
         slots: int | None,
         like: list[str],
+        ways: Ways,
+        stacked: bool,
         source: str | None = None,
     ) -> None:
         """Called once: the worker lives as long as the study. `source`: the user's own file."""
@@ -72,7 +75,9 @@ class CohortTrainable(tune.Trainable):
         keep_freed_memory()
         self.name, self.mailbox = config["worker"], mailbox
         typical = [TrialConfig.model_validate_json(text) for text in like]
-        self.bench = Workbench(unpack(data), device=device, slots=slots, like=typical)
+        self.bench = Workbench(
+            unpack(data), device=device, slots=slots, like=typical, ways=ways, stacked=stacked
+        )
 
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
@@ -87,10 +92,13 @@ class CohortTrainable(tune.Trainable):
         if not self.bench.seats:
             time.sleep(IDLE_S)  # others may lose trials that this worker then takes
         texts = [[key, record.to_json()] for key, record in told + fresh]
+        notes, ways = self.bench.news()
         return {
             "records": json.dumps(texts),
             "evicted": json.dumps(evicted),
             "slots": self.bench.slots,
+            "notes": json.dumps(notes),
+            "ways": json.dumps(ways),
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -118,6 +126,7 @@ class Dealer:
     slots: int  # of a worker that has not said yet how many it has
     hands: dict[str, dict[str, LedgerTrial]] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
+    notes: set[str] = field(default_factory=set)
     deaths: int = 0  # of workers, in a row
 
     def deal(self, worker: str, slots: int) -> bool:
@@ -139,6 +148,7 @@ class Dealer:
         if len(hand) == 1:
             self.suspects -= {key for key, _ in records}
         with self.desk.ending():
+            self._note(worker, json.loads(result["notes"]), json.loads(result["ways"]))
             for key, record in records:
                 trial = hand.get(key)
                 if trial is None or not self.desk.report(trial, record):
@@ -152,6 +162,15 @@ class Dealer:
                 reason = "memory ran out: fewer train together from now on"
                 self.desk.put_back(hand.pop(key), reason)
         return self.deal(worker, result["slots"])
+
+    def _note(self, worker: str, notes: list[str], ways: dict[str, str]) -> None:
+        """What a worker does a slower way is said once, how each trial is trained is a tag."""
+        for note in notes:
+            if note not in self.notes:
+                self.notes.add(note)
+                self.desk.say(f"{worker}: {note}")
+        for key in ways.keys() & self.hands[worker].keys():
+            self.desk.tracker.tags(key, {names.WAY: ways[key]})
 
     def lost(self, worker: str, reason: str) -> None:
         """The worker's process died: others go on with its trials, unless that was too often."""
@@ -233,12 +252,14 @@ def run(
     like: Sequence[TrialConfig],
     workers: int,
     resources: dict[str, float],
+    ways: Ways,
+    stacked: bool,
     source: str | None = None,
 ) -> None:
     """Train all that the desk hands out, up to `slots` configurations at a time on each worker.
 
     slots: None lets each worker measure, with the first trial that it is dealt. like: what
-    the study suggests, see `Workbench`.
+    the study suggests; ways, stacked: see `Workbench`.
 
     Raises StudyStopped.
     """
@@ -253,6 +274,8 @@ def run(
         slots=slots,
         like=[config.model_dump_json() for config in like],
         source=source,
+        ways=ways,
+        stacked=stacked,
     )
     tuning.fit(
         tune.with_resources(trainable, resources),

@@ -1,12 +1,14 @@
 """Adam and AdamW over all slots, each with its own learning rate, weight decay and step count.
 
-Two ways to the same numbers. `PerSlotAdam` calls torch's fused kernel once per slot: the bits of a
-solo trial, but learning rates pass through the host. `FlatAdam` makes one pass over the flat
-buffers from numbers on the device, so that a CUDA graph can hold it; it rounds in another order.
+Three ways to the same numbers. `PerSlotAdam` calls torch's fused kernel once per slot: the bits of
+a solo trial, but learning rates pass through the host. `FlatAdam` passes over the flat buffers with
+numbers on the device, so that a CUDA graph can hold it; it rounds in another order. `KernelAdam` is
+the same by a Triton kernel per parameter, which reads the gradient where autograd has left it.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal, Protocol
 
 import torch
@@ -60,13 +62,11 @@ class PerSlotAdam:
 class FlatAdam:
     """One pass over the flat buffers, without a look at any value by the host."""
 
-    def __init__(self, bank: Bank, *, decoupled: bool, compiled: bool) -> None:
-        """compiled: let torch.compile make one kernel of the pass (7 accesses per element)."""
+    def __init__(self, bank: Bank, *, decoupled: bool) -> None:
         self.decoupled = decoupled
         self.bank = bank
         self._gradient = torch.zeros_like(bank.flat)
         self._gaps = [bank.flat.new_zeros(bank.slots, width) for width in bank.gaps]
-        self._pass = torch.compile(flat_adam_, fullgraph=True) if compiled else flat_adam_
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
@@ -74,7 +74,7 @@ class FlatAdam:
         parts = [part.flatten(1) for part in gradients]
         pieces = [piece for pair in zip(parts, self._gaps, strict=True) for piece in pair]
         torch.cat([piece for piece in pieces if piece.shape[1]], dim=1, out=self._gradient)
-        self._pass(
+        flat_adam_(
             bank.flat,
             self._gradient,
             bank.exp_avg,
@@ -84,6 +84,31 @@ class FlatAdam:
             weight_decay=weight_decay,
             decoupled=self.decoupled,
         )
+
+
+class KernelAdam:
+    """One kernel per parameter in place of some twenty and a copy of every gradient."""
+
+    def __init__(self, bank: Bank, kernels: ModuleType, *, decoupled: bool) -> None:
+        """kernels: `numerics.kernels`, which not every machine can import."""
+        self.bank, self.kernels, self.decoupled = bank, kernels, decoupled
+        buffers = bank.flat, bank.exp_avg, bank.exp_avg_sq
+        self._views = list(zip(*map(bank.stacked, buffers), strict=True))
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
+        self.bank.steps.add_(1)
+        for (weights, *moments), gradient in zip(self._views, gradients, strict=True):
+            self.kernels.adam_(
+                weights,
+                gradient,
+                tuple(moments),
+                self.bank.steps,
+                (lr, weight_decay),
+                betas=(BETA1, BETA2),
+                eps=EPS,
+                decoupled=self.decoupled,
+            )
 
 
 def flat_adam_(

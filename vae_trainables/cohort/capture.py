@@ -13,20 +13,32 @@ import torch
 WARM_UP_STEPS = 3  # as in PyTorch's own recipe: libraries choose kernels, buffers get their places
 
 
-def captured(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """A function that replays `step` as captured now.
+class CapturedStep:
+    """Replays a step as it was captured; what it reads and writes must stay in place."""
 
-    Runs `step` a few times before, so capture while all it changes can still be thrown away. What
-    it reads and writes must stay in place from then on.
-    """
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP_STEPS):
-            step()
-    torch.cuda.current_stream(device).wait_stream(side)
-    torch.cuda.synchronize(device)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+        """Runs `step` a few times before, so capture while what it changes can be thrown away.
+
+        `device` need not be the current one: streams and graphs belong to the current device.
+        """
+        self._device = device
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream(device)
+            side.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP_STEPS):
+                    step()
+            torch.cuda.current_stream(device).wait_stream(side)
+            torch.cuda.synchronize(device)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                step()
+
+    def __call__(self) -> None:
+        """One step more."""
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+
+    def release(self) -> None:
+        """Give the graph's memory back, which is a pool of its own as long as it lives."""
+        self._graph.reset()

@@ -8,52 +8,49 @@ once, so that trials of different age train side by side.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from types import ModuleType
 
 import torch
 
-from vae_trainables.cohort.adam import FlatAdam, PerSlotAdam, StackedAdam
+from vae_trainables.cohort import proof
+from vae_trainables.cohort.adam import FlatAdam, KernelAdam, PerSlotAdam, StackedAdam
+from vae_trainables.cohort.assignment import Assignment
 from vae_trainables.cohort.bank import Bank
-from vae_trainables.cohort.capture import captured
+from vae_trainables.cohort.capture import CapturedStep
 from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.member import Member, Trained
 from vae_trainables.cohort.models import build as build_forward
 from vae_trainables.cohort.objective import StackedObjective
-from vae_trainables.cohort.randomness import CounterRandomness, KeyedRandomness, Randomness
+from vae_trainables.cohort.randomness import (
+    CounterRandomness,
+    KernelRandomness,
+    KeyedRandomness,
+    Randomness,
+)
 from vae_trainables.cohort.step import LockStep
 from vae_trainables.cohort.validation import StackedValidation
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.cohort.ways import Ways
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets.splits import Split, TrialData
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.errors import in_one_line
 from vae_trainables.evaluation.evaluator import Evaluator
-from vae_trainables.training.session import Record, Session
+from vae_trainables.numerics import fast
+from vae_trainables.numerics.determinism import repeatable_convolutions
+from vae_trainables.training.session import Record, Session, is_out_of_memory
 from vae_trainables.training.trial import build_model
+
+_INSTEAD = {
+    "kernels": "torch's own operations do the same, slower",
+    "capture": "it runs un-captured, slower",
+}
 
 
 class CohortError(ValueError):
     """A trial, a slot or a number of slots that a cohort cannot take."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A trial for a slot; config, folder and open_test are those of `Session`."""
-
-    config: TrialConfig
-    folder: Path
-    open_test: bool = False
-    told: int = 0
-    """Epochs whose records are known already and are not told again, the record of an end excepted.
-
-    A checkpoint may be older than what was told: such epochs are trained again in silence.
-    """
-
-    def news(self, record: Record) -> bool:
-        """Whether `record` is to be told."""
-        return record.epoch > self.told or record.outcome != "running"
 
 
 class Cohort:
@@ -90,18 +87,44 @@ class Cohort:
         self.ways = (ways or Ways()).settled(self.device, config, self.extent.terms)
         self._check_size()
         torch.set_num_threads(config.threads)
-        torch.backends.cudnn.deterministic = True  # else neighbours could change the last bits
         self._evaluator = Evaluator(data, self.device)
         train = data.train.take(config.train_size)
-        resident = Split(train.images.to(self.device), train.labels.to(self.device))
-        self._resident = replace(data, train=resident)
+        images, labels = train.images.to(self.device), train.labels.to(self.device)
+        self._resident = replace(data, train=replace(train, images=images, labels=labels))
         self._seats: dict[int, _Seat] = {}
-        self._assemble()
+        self.notes: list[str] = []
+        """What could not be done the fast way, a line each."""
+        self._step: Callable[[], None]
+        with repeatable_convolutions():
+            self._assemble()
 
     def _assemble(self) -> None:
-        """Make the parts. A step is captured now, while all slots are empty: warming it up trains
-        rows that `admit` will overwrite.
+        """Make the parts, and try what may fail here: the slower way then takes its place.
+
+        All slots are empty yet: what this trains are rows that `admit` will overwrite.
         """
+        self._build()
+        if self.ways.kernels:
+            try:
+                self._lock_step.step()
+            except Exception as error:
+                self._fall_back("kernels", "the Triton kernels failed", error)
+                self._build()
+        if self.ways.capture:
+            try:
+                self._step = CapturedStep(self._lock_step.step, self.device)
+            except Exception as error:
+                self._fall_back("capture", "the step could not be captured", error)
+                self._build()
+
+    def _fall_back(self, way: str, trouble: str, error: Exception) -> None:
+        """Do without a fast way from now on; a lack of memory is no reason for that."""
+        if is_out_of_memory(error):
+            raise error
+        self.ways = replace(self.ways, **{way: False})  # type: ignore[arg-type]
+        self.notes.append(f"{trouble} ({in_one_line(error)}): {_INSTEAD[way]}")
+
+    def _build(self) -> None:
         config, slots, device = self.config, self.slots, self.device
         template = build_model(self.extent.template(config))
         width = template.noise_dim
@@ -133,23 +156,30 @@ class Cohort:
             precision=config.precision,
         )
         self._step = self._lock_step.step
-        if self.ways.capture:
-            self._step = captured(self._lock_step.step, device)
         self._validation = StackedValidation(
             bank, forward, template, vectors, self._evaluator, config
         )
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
-        if self.ways.backend == "counter":
-            compiled = bool(self.ways.compiled)
-            return CounterRandomness(self.config, self.extent.terms, vectors, compiled=compiled)
-        return KeyedRandomness(vectors.latent_mask)
+        if self.ways.backend != "counter":
+            return KeyedRandomness(vectors.latent_mask)
+        if self.ways.kernels:
+            return KernelRandomness(self.config, self.extent.terms, vectors, self._kernels())
+        return CounterRandomness(self.config, self.extent.terms, vectors)
 
     def _adam(self, bank: Bank) -> StackedAdam:
         decoupled = self.config.optimizer == "adamw"
-        if self.ways.adam == "flat":
-            return FlatAdam(bank, decoupled=decoupled, compiled=bool(self.ways.compiled))
-        return PerSlotAdam(bank, decoupled=decoupled)
+        if self.ways.adam != "flat":
+            return PerSlotAdam(bank, decoupled=decoupled)
+        if self.ways.kernels:
+            return KernelAdam(bank, self._kernels(), decoupled=decoupled)
+        return FlatAdam(bank, decoupled=decoupled)
+
+    def _kernels(self) -> ModuleType:
+        able = fast.on(self.device)
+        if able.kernels is None:
+            raise RuntimeError(able.trouble or f"there are no kernels for {self.device}")
+        return able.kernels
 
     def _check_size(self) -> None:
         if self.slots < 1:
@@ -193,15 +223,10 @@ class Cohort:
                 f"({'; '.join(reasons)}): admit it to one of its own fusion key"
             )
         session = self._session(assignment)
-        failure = session.open()
-        if failure is not None:
-            return [failure]
-        told = []
-        while session.replaying:
-            told.append(session.next_record())
-        if not told or told[-1].outcome == "running":
+        records, goes_on = assignment.opened(session)
+        if goes_on:
             self._seat(slot, assignment, session)
-        return [record for record in told if assignment.news(record)]
+        return records
 
     def _session(self, assignment: Assignment) -> Session:
         assert self.ways.backend is not None
@@ -233,10 +258,11 @@ class Cohort:
         if not members:
             return []
         started = time.perf_counter()
-        self._lock_step.begin_epoch(members)
-        for _ in range(self._lock_step.steps):
-            self._step()
-        means = self._lock_step.means()
+        with repeatable_convolutions():
+            self._lock_step.begin_epoch(members)
+            for _ in range(self._lock_step.steps):
+                self._step()
+            means = self._lock_step.means()
         trained = time.perf_counter()
         for slot, member in members.items():
             self.bank.store(slot, member.model, member.optimizer.state)
@@ -267,23 +293,85 @@ class Cohort:
         if self._seats:
             raise CohortError(f"slots {sorted(self._seats)} hold trials: rehearse before admitting")
         steps = min(steps, self._lock_step.steps)
-        seconds = 0.0
-        for _ in range(2):  # the first time warms up
-            self._lock_step.begin_epoch({})
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)  # the epoch's order costs more for more slots
-            started = time.perf_counter()
-            for _ in range(steps):
-                self._step()
-            self._lock_step.means()  # waits for the device
-            seconds = time.perf_counter() - started
+        with repeatable_convolutions():
+            seconds = [self._seconds(steps) for _ in range(2)][1]  # the first time warms up
         self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
+
+    def _seconds(self, steps: int) -> float:
+        self._lock_step.begin_epoch({})
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the epoch's order costs more for more slots
+        started = time.perf_counter()
+        for _ in range(steps):
+            self._step()
+        self._lock_step.means()  # waits for the device
+        return time.perf_counter() - started
+
+    def prove(self) -> str:
+        """Why trials had better train alone here, in one line, or nothing; before any is admitted.
+
+        Trains first steps of invented trials, stacked and alone (`Ways.proof`). A captured step
+        that differs from the same step un-captured is given up on the way.
+        """
+        if not self.ways.proof:
+            return ""
+        try:
+            return self._proof()
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return f"stacked steps failed: {in_one_line(error)}"
+
+    def _proof(self) -> str:
+        members = {slot: self._invented(slot) for slot in {0, self.slots - 1}}
+        traces = self._together(members, self._lock_step.step)
+        if self.ways.capture:
+            captured = self._together(members, self._step)
+            distance = max(captured[slot].distance(traces[slot]) for slot in members)
+            if distance > proof.SAME:
+                error = CohortError(f"it differs by {distance:.1%} from the same step un-captured")
+                self._fall_back("capture", "the captured step is wrong", error)
+                self._step = self._lock_step.step
+        own = {slot: proof.alone(member, slot, self.bank) for slot, member in members.items()}
+        distance = max(traces[slot].distance(own[slot]) for slot in members)
+        if distance > proof.LIKE_ALONE[self.config.precision]:
+            return f"stacked steps differ by {distance:.1%} from a trial's own"
+        together, alone = self.rehearse(proof.TIMED_STEPS), proof.images_per_s(members[0])
+        if together < proof.WORTH * alone:
+            return f"{self.slots} slots train {together:,.0f} images/s, a trial alone {alone:,.0f}"
+        return ""
+
+    def _invented(self, slot: int) -> Member:
+        assert self.ways.backend is not None
+        return Member(
+            proof.rehearsed(self.config, slot),
+            self._resident,
+            backend=self.ways.backend,
+            device=self.device,
+            evaluator=self._evaluator,
+        )
+
+    def _together(
+        self, members: dict[int, Member], step: Callable[[], None]
+    ) -> dict[int, proof.Trace]:
+        with repeatable_convolutions():
+            return proof.together(members, step, self._lock_step, self.bank, self._vectors)
+
+    @property
+    def way(self) -> str:
+        """How the cohort trains, in a few words."""
+        steps = "captured" if self.ways.capture else "un-captured"
+        kernels = "with Triton kernels" if self.ways.kernels else "without Triton kernels"
+        return f"{self.slots} slots, {steps}, {kernels}"
 
     def disband(self) -> None:
         """Give up all trials and the memory; the trials go on from their newest checkpoints."""
         self._seats.clear()
+        if isinstance(self._step, CapturedStep):
+            self._step.release()
         del self._step, self._lock_step, self._validation, self.bank, self._vectors
+        del self._resident, self._evaluator
 
 
 @dataclass(frozen=True)

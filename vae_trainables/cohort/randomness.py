@@ -3,12 +3,15 @@
 `KeyedRandomness` asks every trial's own `Streams`, slot by slot, as suits a CPU.
 `CounterRandomness` computes all slots' numbers at once from seeds and steps on the device, so that
 a CUDA graph draws fresh ones on each replay; trials alone need the streams' "counter" backend.
+`KernelRandomness` is the same in one kernel for the noise and one for the latents, in place of some
+two hundred each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Protocol
 
 import torch
@@ -19,10 +22,9 @@ from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets import noise
 from vae_trainables.numerics import philox
+from vae_trainables.numerics.fast import Draws
 from vae_trainables.numerics.streams import STREAM_NUMBER, Stream
 from vae_trainables.training.trial import Trial, add_noise
-
-Draw = Callable[[Tensor, int, Tensor, int], Tensor]
 
 
 class Randomness(Protocol):
@@ -89,13 +91,10 @@ class CounterRandomness:
         config: TrialConfig,
         terms: frozenset[str],
         vectors: SlotVectors,
-        *,
-        compiled: bool = False,
+        draws: Draws = philox,
     ) -> None:
-        """config, terms: what all slots share. compiled: some 150 small kernels become one."""
-        self.kind, self.terms, self.vectors = config.noise_kind, terms, vectors
-        self.uniform: Draw = torch.compile(philox.uniform) if compiled else philox.uniform
-        self.normal: Draw = torch.compile(philox.normal) if compiled else philox.normal
+        """config, terms: what all slots share."""
+        self.kind, self.terms, self.vectors, self.draws = config.noise_kind, terms, vectors, draws
         mask = vectors.latent_mask
         self._seeds = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
         self._steps = torch.zeros_like(self._seeds)
@@ -116,10 +115,11 @@ class CounterRandomness:
             return clean
         factor = self.vectors["noise_factor"].unsqueeze(1).expand(clean.shape[:2])
         if "noise_range" in self.terms:
-            share = self._draw(self.uniform, "factor", clean.shape[1])
+            share = self.draws.uniform(*self._key("factor"), clean.shape[1])
             factor = factor + self.vectors["noise_span"].unsqueeze(1) * share
-        draw = self.normal if noise.random_kind(self.kind) == "normal" else self.uniform
-        rand = self._draw(draw, "noise", math.prod(clean.shape[1:]))
+        normal = noise.random_kind(self.kind) == "normal"
+        draw = self.draws.normal if normal else self.draws.uniform
+        rand = draw(*self._key("noise"), math.prod(clean.shape[1:]))
         images = clean.flatten(0, 1)
         noisy = noise.corrupt(
             self.kind, images, factor.reshape(-1, 1, 1, 1), rand.view(images.shape)
@@ -129,7 +129,7 @@ class CounterRandomness:
     def latent(self, batch: int) -> Tensor:
         mask = self.vectors.latent_mask
         slots, latent_dim = mask.shape
-        drawn = self._draw(self.normal, "latent", batch * latent_dim)
+        drawn = self.draws.normal(*self._key("latent"), batch * latent_dim)
         # Alone, a trial's numbers lie in rows of its own width.
         width = mask.sum(1).long().view(slots, 1, 1)
         row = torch.arange(batch, device=mask.device).view(1, batch, 1)
@@ -141,6 +141,45 @@ class CounterRandomness:
     def advance(self) -> None:
         self._steps.add_(1)
 
-    def _draw(self, draw: Draw, stream: Stream, count: int) -> Tensor:
-        """(K, count)."""
-        return draw(self._seeds, STREAM_NUMBER[stream], self._steps, count)
+    def _key(self, stream: Stream) -> tuple[Tensor, int, Tensor]:
+        """Seeds, stream and present steps as `philox` takes them."""
+        return self._seeds, STREAM_NUMBER[stream], self._steps
+
+
+class KernelRandomness(CounterRandomness):
+    """The numbers of `CounterRandomness`, written by Triton kernels to where they are used."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        terms: frozenset[str],
+        vectors: SlotVectors,
+        kernels: ModuleType,
+    ) -> None:
+        """kernels: `numerics.kernels`, which not every machine can import."""
+        super().__init__(config, terms, vectors, kernels)
+        self.kernels = kernels
+        self._widths = torch.zeros_like(self._seeds)
+
+    def begin_epoch(self, trials: Mapping[int, Trial], images: int) -> Tensor:
+        self._widths.copy_(self.vectors.latent_mask.sum(1))
+        return super().begin_epoch(trials, images)
+
+    def noisy(self, clean: Tensor) -> Tensor:
+        if "noise" not in self.terms or self.kind not in self.kernels.NOISE_KINDS:
+            return super().noisy(clean)
+        spans = self.vectors["noise_span"] if "noise_range" in self.terms else None
+        noisy: Tensor = self.kernels.corrupted(
+            self.kind,
+            clean,
+            (self._seeds, self._steps),
+            (STREAM_NUMBER["noise"], STREAM_NUMBER["factor"]),
+            self.vectors["noise_factor"],
+            spans,
+        )
+        return noisy
+
+    def latent(self, batch: int) -> Tensor:
+        shape = batch, self.vectors.latent_mask.shape[1]
+        eps: Tensor = self.kernels.normal_rows(*self._key("latent"), self._widths, shape)
+        return eps

@@ -47,11 +47,15 @@ def auto_slots(
         return 1
 
     def measure(slots: int) -> Measurement:
-        free_memory()
         cohort = Cohort(config, data, slots=slots, device=device, like=like, ways=ways)
-        rate = cohort.rehearse(REHEARSED_STEPS)
-        free, total = torch.cuda.mem_get_info(device)
-        return Measurement(rate, 1 - free / total)
+        try:
+            rate = cohort.rehearse(REHEARSED_STEPS)
+            free, total = torch.cuda.mem_get_info(device)
+            return Measurement(rate, 1 - free / total)
+        finally:
+            cohort.disband()  # else two sizes at a time would be measured
+            del cohort
+            free_memory()
 
     return knee(measure)
 
@@ -99,3 +103,11 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def usable(device: torch.device | str) -> bool:
+    """Whether the process can still compute there: some errors of a GPU make it useless to it."""
+    try:
+        return torch.zeros(1, device=device).add_(1).item() == 1
+    except Exception:
+        return False

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sysconfig
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from vae_trainables.cohort.adam import AdamWay
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import NoiseKind, TrialConfig
+from vae_trainables.numerics import fast
 from vae_trainables.numerics.streams import Backend, default_backend
 
 _SEARCHING_NOISE: frozenset[NoiseKind] = frozenset({"poisson"})  # walks until no pixel moves
@@ -29,9 +26,16 @@ class Ways:
     """Of random numbers, the trials' own included; "counter" on a GPU."""
     capture: bool | None = None
     """The step as a CUDA graph: on a GPU, unless the noise looks at values (poisson)."""
-    compiled: bool | None = None
-    """Random numbers and flat Adam by torch.compile, one kernel each in place of some 150: on a
-    GPU, if a C compiler is there for Triton. Compiles for seconds."""
+    kernels: bool | None = None
+    """Random numbers, noise and flat Adam by Triton kernels, a few in place of some 400: on a GPU
+    that can run them (`numerics.fast`)."""
+    proof: bool | None = None
+    """Before trials are admitted, compare with trials alone (`Cohort.prove`): on a GPU."""
+
+    @classmethod
+    def plain(cls, convolution: Convolution = "grouped") -> Ways:
+        """Stacked, but step by step and by torch's own operations."""
+        return cls(convolution, capture=False, kernels=False)
 
     def settled(self, device: torch.device, config: TrialConfig, terms: frozenset[str]) -> Ways:
         """With every choice made; ValueError for choices that exclude each other."""
@@ -41,8 +45,9 @@ class Ways:
             self,
             adam=self.adam or ("flat" if on_gpu else "per_slot"),
             backend=self.backend or default_backend(device),
-            compiled=on_gpu and _c_compiler() if self.compiled is None else self.compiled,
+            kernels=fast.on(device).kernels is not None if self.kernels is None else self.kernels,
             capture=on_gpu and not looks if self.capture is None else self.capture,
+            proof=on_gpu if self.proof is None else self.proof,
         )
         if settled.capture and not (on_gpu and settled.backend == "counter"):
             raise ValueError(
@@ -54,10 +59,3 @@ class Ways:
         if settled.capture and looks:
             raise ValueError(f"{config.noise_kind} noise looks at values: it cannot be captured")
         return settled
-
-
-def _c_compiler() -> bool:
-    """Whether Triton will find one, as it looks for it, and Python's headers."""
-    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    found = any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang"))
-    return found and headers.exists()

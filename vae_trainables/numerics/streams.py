@@ -4,19 +4,21 @@ A trial draws the same numbers whether it runs alone, beside others in a cohort,
 checkpoint: there is no generator state to save, only the step.
 
 Two backends. "generator" seeds torch's own generator per (seed, stream, step). "counter" is
-`philox`: a captured CUDA graph can advance it by itself, so it is what a GPU uses.
+`philox`: a captured CUDA graph can advance it by itself, so it is what a GPU uses, by one kernel
+for each draw where it can (`fast`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from vae_trainables.numerics import philox
+from vae_trainables.numerics import fast, philox
 
 Stream = Literal["init", "shuffle", "noise", "factor", "latent"]
 Backend = Literal["generator", "counter"]
@@ -51,13 +53,13 @@ class Streams:
     def normal(self, stream: Stream, step: int, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers of `shape`."""
         if self.backend == "counter":
-            return philox.normal(*self._key(stream, step), math.prod(shape)).view(shape)
+            return self._draws.normal(*self._key(stream, step), math.prod(shape)).view(shape)
         return torch.randn(shape, generator=self.generator(stream, step), device=self.device)
 
     def uniform(self, stream: Stream, step: int, shape: tuple[int, ...]) -> Tensor:
         """Numbers uniform in [0, 1) of `shape`."""
         if self.backend == "counter":
-            return philox.uniform(*self._key(stream, step), math.prod(shape)).view(shape)
+            return self._draws.uniform(*self._key(stream, step), math.prod(shape)).view(shape)
         return torch.rand(shape, generator=self.generator(stream, step), device=self.device)
 
     def permutation(self, epoch: int, n: int) -> Tensor:
@@ -68,5 +70,12 @@ class Streams:
 
     def _key(self, stream: Stream, step: int) -> tuple[Tensor, int, Tensor]:
         """Seed, stream and step as `philox` takes them."""
-        seed = torch.full((), self.seed, device=self.device)
-        return seed, STREAM_NUMBER[stream], torch.full_like(seed, step)
+        return self._seed, STREAM_NUMBER[stream], torch.full_like(self._seed, step)
+
+    @cached_property
+    def _draws(self) -> fast.Draws:
+        return fast.draws(self.device)
+
+    @cached_property
+    def _seed(self) -> Tensor:
+        return torch.full((), self.seed, device=self.device)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from studies.errors import InputError
+from studies.runner.run import ways_of
 from studies.runner.settings import PRESETS, Settings, with_preset
 
 
@@ -81,3 +82,11 @@ def test_a_value_that_cannot_work_is_named(flags: dict[str, Any], message: str) 
 def test_slots_are_a_number_or_measured() -> None:
     assert given().slots is None
     assert given(slots_per_gpu="4").slots == 4
+
+
+@pytest.mark.parametrize("cohort", ["auto", "eager", "off"])
+@pytest.mark.parametrize("convolution", ["grouped", "im2col"])
+def test_the_way_of_cohorts_can_be_set_by_hand(cohort: Any, convolution: Any) -> None:
+    ways = ways_of(given(cohort=cohort, convolution=convolution))
+    assert ways.convolution == convolution
+    assert (ways.capture, ways.kernels) == ((None, None) if cohort == "auto" else (False, False))

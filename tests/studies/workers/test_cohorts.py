@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from studies.scheduling.desk import Limits
+from studies.tracker import names
 from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, Mailbox
 from tests.studies.scheduling.test_desk import Office
 from vae_trainables.training.session import Record
@@ -33,6 +34,9 @@ def dealer(mailbox: Any, tmp_path: Path) -> Dealer:
     return Dealer(office.desk, mailbox, slots=3)
 
 
+NEWS = {"notes": "[]", "ways": "{}"}
+
+
 def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = ray.get(dealer.mailbox.take.remote(worker))
     return found
@@ -42,7 +46,7 @@ def result(*keys: str, epoch: int = 1, outcome: str = "running", slots: int = 3)
     """What a worker returns after an epoch of these trials."""
     record = Record(epoch, outcome, "", 1, {"val/mse": 0.5})  # type: ignore[arg-type]
     texts = [[key, record.to_json()] for key in keys]
-    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots}
+    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots} | NEWS
 
 
 def test_a_worker_is_dealt_as_many_trials_as_it_has_slots(dealer: Dealer) -> None:
@@ -106,3 +110,21 @@ def test_an_idle_worker_stays_while_others_may_lose_trials(dealer: Dealer) -> No
     assert dealer.deal("b", 3)
     dealer.hear("a", result("0000", "0001", outcome="finished"))
     assert not dealer.deal("b", 3)
+
+
+def test_a_slower_way_is_said_once_and_is_a_tag_of_each_trial(
+    dealer: Dealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    tags: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr(dealer.desk, "say", said.append)
+    monkeypatch.setattr(dealer.desk.tracker, "tags", tags.__setitem__)
+    dealer.deal("a", 2)
+    dealer.deal("b", 2)
+    notes = json.dumps(["no Triton kernels: slower"])
+    news = {"notes": notes, "ways": json.dumps({"0000": "alone: slower", "0009": "alone"})}
+    dealer.hear("a", result("0000", slots=2) | news)
+    dealer.hear("b", result("0002", slots=2) | {"notes": notes, "ways": "{}"})
+    assert said == ["a: no Triton kernels: slower"]
+    assert tags["0000"] == {names.WAY: "alone: slower"}
+    assert "0009" not in tags

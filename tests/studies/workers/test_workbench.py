@@ -151,25 +151,6 @@ def test_the_cohorts_of_several_keys_share_the_slots(tmp_path: Path) -> None:
     assert len({id(seat.cohort) for seat in each.seats.values()}) == 2
 
 
-def test_an_error_that_several_trials_share_is_nobodys_and_one_alone_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: Cohort) -> Any:
-        raise RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED")
-
-    monkeypatch.setattr(Cohort, "run_epoch", broken)
-    each = bench(2)
-    for i, chosen in enumerate(varied(count=2)):
-        each.take(str(i), assign(chosen, tmp_path / str(i)))
-    with pytest.raises(RuntimeError, match="CUBLAS"):
-        each.run_epoch()
-    alone = bench(2)
-    alone.take("a", assign(config(), tmp_path / "a"))
-    ((key, record),), evicted = alone.run_epoch()
-    assert (key, record.outcome, evicted) == ("a", "failed", [])
-    assert "in broken" in (tmp_path / "a" / "error.txt").read_text()
-
-
 def test_memory_that_ends_beside_others_makes_a_trial_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

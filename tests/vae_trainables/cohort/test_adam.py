@@ -43,7 +43,7 @@ def test_each_slot_moves_as_under_torchs_own_optimizer(way: str, decoupled: bool
     adam = (
         PerSlotAdam(bank, decoupled=decoupled)
         if way == "per_slot"
-        else FlatAdam(bank, decoupled=decoupled, compiled=False)
+        else FlatAdam(bank, decoupled=decoupled)
     )
     lr, decay = torch.zeros(SLOTS, dtype=torch.float64), torch.tensor(DECAY, dtype=torch.float64)
     for step in range(STEPS):
@@ -72,7 +72,7 @@ def test_each_slot_moves_as_under_torchs_own_optimizer(way: str, decoupled: bool
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_what_is_zero_and_gets_no_gradient_stays_zero(decoupled: bool) -> None:
     bank = Bank(nn.Linear(4, 4), 1, torch.device("cpu"))
-    adam = FlatAdam(bank, decoupled=decoupled, compiled=False)
+    adam = FlatAdam(bank, decoupled=decoupled)
     one = torch.ones(1, dtype=torch.float64)
     for _ in range(5):
         adam.step([torch.zeros(1, 4, 4), torch.ones(1, 4)], one, one)
@@ -84,9 +84,7 @@ def test_what_is_zero_and_gets_no_gradient_stays_zero(decoupled: bool) -> None:
 def test_a_nan_gradient_stays_in_its_slot(way: str) -> None:
     bank = Bank(nn.Linear(4, 4), 2, torch.device("cpu"))
     adam = (
-        PerSlotAdam(bank, decoupled=False)
-        if way == "per_slot"
-        else FlatAdam(bank, decoupled=False, compiled=False)
+        PerSlotAdam(bank, decoupled=False) if way == "per_slot" else FlatAdam(bank, decoupled=False)
     )
     broken = [torch.ones(2, 4, 4), torch.ones(2, 4)]
     broken[0][1] = torch.nan
@@ -94,22 +92,3 @@ def test_a_nan_gradient_stays_in_its_slot(way: str) -> None:
     adam.step(broken, rate, rate * 0)
     assert bank.flat[0].isfinite().all()
     assert bank.flat[1].isnan().any()
-
-
-@pytest.mark.slow
-def test_a_compiled_pass_takes_the_same_step() -> None:
-    def moved(*, compiled: bool) -> Bank:
-        alone = models()
-        bank = Bank(alone[0], SLOTS, torch.device("cpu"))
-        for slot, model in enumerate(alone):
-            bank.load(slot, model, optimizer(model, slot, decoupled=False).state)
-        adam = FlatAdam(bank, decoupled=False, compiled=compiled)
-        for step in range(3):
-            adam.step(
-                gradients(step, bank),
-                torch.tensor(LR, dtype=torch.float64),
-                torch.tensor(DECAY, dtype=torch.float64),
-            )
-        return bank
-
-    torch.testing.assert_close(moved(compiled=True).flat, moved(compiled=False).flat)

@@ -6,32 +6,28 @@ use the host's memory, which a replay would read when something else lies there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.vae_trainables.cohort import product
+from tests.vae_trainables.cohort.product import DeviceOnly, HostMemoryError, traced
 from tests.vae_trainables.cohort.support import config
-from vae_trainables import metrics, models
-from vae_trainables.cohort import Cohort, Ways, cohort, fusion
+from tests.vae_trainables.without_card import CARDS, Launch
+from vae_trainables.cohort import Cohort, Ways, capture
 from vae_trainables.cohort.layers import Convolution
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets.splits import Split, TrialData
-from vae_trainables.models import Autoencoder
 
-STEPS: list[dict[str, Any]] = [
+TERMS: list[dict[str, Any]] = [
     {},
     {"kind": "mlp_ae"},
     {"kind": "conv_vae"},
     {"kind": "conv_ae", "optimizer": "adamw"},
-    {"kind": "res_conv_vae", "blocks": 1},
-    {"kind": "cond_conv_vae"},
-    {"kind": "hier_conv_vae", "blocks": 1},
     {"supcon_gamma": 1.0, "free_bits": 0.1, "kl_target": 2.0},
     {"ssim_weight": 1.0, "edge_weight": 1.0, "recon_term": "l1"},
     {"likelihood": "sigma"},
@@ -39,93 +35,128 @@ STEPS: list[dict[str, Any]] = [
     {"noise_kind": "salt_pepper"},
     {"noise_kind": "masking"},
 ]
+EAGER = {"adam": "flat", "backend": "counter", "capture": False, "kernels": False, "proof": False}
 
 
-class HostMemoryError(Exception):
-    """An operation moved a tensor between the host and the device."""
-
-
-class DeviceOnly(TorchDispatchMode):
-    """Refuses operations that take a tensor from the host and give one on the device, or back.
-
-    A number of the host, which has no dimensions, travels in the kernel's arguments.
-    """
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> object:
-        result = func(*args, **(kwargs or {}))
-        taken, given = (
-            {t.device.type for t in tree_leaves(tree) if isinstance(t, Tensor) and t.dim() > 0}
-            for tree in ((args, kwargs), result)
-        )
-        if len(taken | given) > 1:
-            raise HostMemoryError(f"{func}: {taken} -> {given}")
-        return result
-
-
-@pytest.fixture
-def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tensors on a GPU that is not there; only autograd's threads need a real one."""
-
-    def build_model(chosen: TrialConfig) -> Autoencoder:
-        with torch.device("cuda"):
-            return models.build(chosen)
-
-    monkeypatch.setattr(fusion, "obstacle", lambda chosen: "")  # tried with real tensors elsewhere
-
-    def gradients(loss: Tensor, weights: list[Tensor], ones: Tensor) -> list[Tensor]:
-        assert loss.requires_grad
-        return [torch.zeros_like(weight) for weight in weights]
-
-    monkeypatch.setattr(cohort, "build_model", build_model)
-    monkeypatch.setattr(nn.Module, "to", lambda self, *args, **kwargs: self)
-    monkeypatch.setattr(torch.autograd, "grad", gradients)
-    metrics._gaussian_band.cache_clear()
-    yield
-    metrics._gaussian_band.cache_clear()
-
-
-def fake_cohort(chosen: TrialConfig, device: str, convolution: Convolution = "grouped") -> Cohort:
-    split = Split(torch.zeros(64, 1, 28, 28, dtype=torch.uint8), torch.zeros(64).long())
-    slots = 3
-    ways = Ways(
-        convolution=convolution, adam="flat", backend="counter", capture=False, compiled=False
-    )
-    return Cohort(chosen, TrialData(split, split), slots=slots, device=device, ways=ways)
+def named(settings: dict[str, Any]) -> str:
+    return "-".join(map(str, settings.values())) or "plain"
 
 
 @pytest.mark.parametrize("convolution", ["grouped", "im2col"])
-@pytest.mark.parametrize("settings", STEPS, ids=lambda settings: "-".join(settings) or "plain")
-@pytest.mark.usefixtures("fake_gpu")
-def test_a_step_stays_on_its_device(settings: dict[str, Any], convolution: Convolution) -> None:
-    with FakeTensorMode():
-        chosen = config(**{"noise_factor": 0.3, **settings})
-        made = fake_cohort(chosen, "cuda", convolution)
-        made._lock_step.step()  # libraries and constants of the host settle, as in the warm-up
-        with DeviceOnly():
-            made._lock_step.step()
+@pytest.mark.parametrize("settings", TERMS, ids=named)
+def test_a_step_by_torchs_own_operations_stays_on_its_device(
+    settings: dict[str, Any], convolution: Convolution
+) -> None:
+    chosen = config(**{"noise_factor": 0.3, **settings})
+    assert traced(chosen, 3, Ways(convolution=convolution, **EAGER)) == set()
 
 
-@pytest.mark.parametrize("settings", STEPS[:4], ids=lambda settings: "-".join(settings) or "plain")
+PART = product.steps() if product.FULL else product.part()
+
+
+@pytest.fixture(scope="module")
+def launches() -> set[Launch]:
+    """Of all steps of the product; that they can be traced is asserted on the way."""
+    made: set[Launch] = set()
+    for chosen, slots in product.sized(PART):
+        made |= traced(chosen, slots)
+    return made
+
+
+@pytest.mark.slow
+def test_the_steps_of_all_studies_stay_on_their_device(launches: set[Launch]) -> None:
+    kernels = {launch.kernel for launch in launches}
+    assert kernels == {"fill_rows", "corrupt", "adam"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", CARDS)
+def test_every_kernel_of_a_study_compiles_for_cards(card: int, launches: set[Launch]) -> None:
+    assert all(launch.compile(card) > 1000 for launch in launches)
+
+
+@pytest.mark.slow
+def test_kernels_of_a_trial_alone_compile_for_cards() -> None:
+    fills = {
+        Launch("fill", (torch.float32, torch.int64, torch.int64, 7, 16), constants)
+        for constants in ((("BLOCK", 256), ("NORMAL", True)), (("BLOCK", 256), ("NORMAL", False)))
+    }
+    assert all(launch.compile(card) > 1000 for launch in fills for card in CARDS)
+
+
+@pytest.mark.parametrize("settings", TERMS[:4], ids=named)
 @pytest.mark.parametrize("convolution", ["grouped", "im2col"])
 def test_its_backward_looks_at_no_value_either(
     settings: dict[str, Any], convolution: Convolution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nn.Module, "to", lambda self, *args, **kwargs: self)
     with FakeTensorMode():
-        fake_cohort(config(**settings), "cpu", convolution)._lock_step.step()
+        chosen = config(**settings)
+        ways = Ways(convolution=convolution, **EAGER)
+        Cohort(chosen, product.data(chosen), slots=3, ways=ways)._lock_step.step()
 
 
-@pytest.mark.usefixtures("fake_gpu")
 def test_noise_that_looks_at_values_would_be_noticed() -> None:
-    with FakeTensorMode():
-        made = fake_cohort(config(noise_factor=0.3, noise_kind="poisson"), "cuda")
-        with pytest.raises(DataDependentOutputException):
-            made._lock_step.step()
+    chosen = config(noise_factor=0.3, noise_kind="poisson")
+    with pytest.raises(DataDependentOutputException):
+        traced(chosen, 3, Ways(**EAGER))
 
 
-@pytest.mark.usefixtures("fake_gpu")
 def test_a_copy_from_the_host_would_be_noticed() -> None:
     with FakeTensorMode(), DeviceOnly(), pytest.raises(HostMemoryError):
         torch.zeros(3).to("cuda")
+
+
+class FakeCuda:
+    """torch.cuda as far as a capture uses it: notes on which device each call was made."""
+
+    def __init__(self) -> None:
+        self.current, self.calls = "cuda:0", list[tuple[str, str]]()
+
+    @contextmanager
+    def device(self, device: Any) -> Any:
+        before, self.current = self.current, str(device)
+        yield
+        self.current = before
+
+    @contextmanager
+    def within(self, name: str) -> Any:
+        self.calls.append((name, self.current))
+        yield
+
+    def noted(self, name: str) -> Any:
+        return lambda *args, **kwargs: self.calls.append((name, self.current))
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stream = SimpleNamespace(wait_stream=self.noted("wait"))
+        graph = SimpleNamespace(replay=self.noted("replay"), reset=self.noted("reset"))
+        for name, fake in {
+            "device": self.device,
+            "Stream": lambda device: stream,
+            "current_stream": lambda device: stream,
+            "stream": lambda side: self.within("warm-up"),
+            "synchronize": self.noted("synchronize"),
+            "CUDAGraph": lambda: graph,
+            "graph": lambda graph: self.within("capture"),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, fake)
+
+
+def test_a_step_is_captured_and_replayed_on_its_own_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeCuda()
+    fake.install(monkeypatch)
+    step = capture.CapturedStep(fake.noted("step"), torch.device("cuda:1"))
+    step()
+    assert {device for _, device in fake.calls} == {"cuda:1"}
+    made = [name for name, _ in fake.calls if name in ("step", "capture", "replay")]
+    assert made == ["step"] * capture.WARM_UP_STEPS + ["capture", "step", "replay"]
+    assert fake.current == "cuda:0"
+    step.release()
+    assert fake.calls[-1][0] == "reset"
+
+
+def test_a_configuration_of_the_product_is_one_that_a_trial_accepts() -> None:
+    for chosen in product.steps():
+        assert TrialConfig.model_validate(chosen.model_dump()) == chosen

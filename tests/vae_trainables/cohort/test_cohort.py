@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from tests.vae_trainables.cohort.support import (
     varied,
 )
 from vae_trainables import checkpoint
-from vae_trainables.cohort import Assignment, Cohort, CohortError, Ways
+from vae_trainables.cohort import Assignment, Cohort, CohortError, Ways, cohort
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.numerics import fast
 from vae_trainables.training import session
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
@@ -270,14 +273,14 @@ def test_a_cpu_cannot_capture(ways: Ways) -> None:
         Cohort(config(), small_data(), slots=1, ways=ways)
 
 
-@pytest.mark.parametrize("compiler", [None, "/usr/bin/gcc"])
-def test_a_gpu_compiles_where_there_is_a_compiler(
-    compiler: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("able", [fast.Fast(None, "no compiler"), fast.Fast(math)])
+def test_a_gpu_uses_the_kernels_that_it_can_run(
+    able: fast.Fast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: compiler if name == "gcc" else None)
+    monkeypatch.setattr(fast, "on", lambda device: able)
     settled = Ways().settled(torch.device("cuda"), config(), frozenset())
-    assert settled.compiled is (compiler is not None)
-    assert Ways().settled(torch.device("cpu"), config(), frozenset()).compiled is False
+    assert settled.kernels is (able.kernels is not None)
+    assert Ways.plain().settled(torch.device("cuda"), config(), frozenset()).kernels is False
 
 
 def test_a_gpu_captures_unless_the_noise_looks_at_values() -> None:
@@ -291,3 +294,48 @@ def test_a_gpu_captures_unless_the_noise_looks_at_values() -> None:
         Ways(capture=True).settled(cuda, config(noise_kind="poisson"), noisy)
     with pytest.raises(ValueError, match="per_slot"):
         Ways(capture=True, adam="per_slot").settled(cuda, config(), noisy)
+
+
+def test_nothing_of_a_disbanded_cohort_keeps_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA graph's pool lives as long as any of its tensors: the next size needs the room."""
+    before = alive()
+    graphs: list[str] = []
+
+    class Graph:
+        def __init__(self, step: Any, device: torch.device) -> None:
+            self.step = step
+
+        def __call__(self) -> None:
+            self.step()
+
+        def release(self) -> None:
+            graphs.append("released")
+
+    monkeypatch.setattr(cohort, "CapturedStep", Graph)
+    made = Cohort(config(), small_data(), slots=3)
+    made._step = Graph(made._step, made.device)  # type: ignore[assignment]
+    made.prove()
+    made.rehearse(2)
+    assert alive() > before
+    made.disband()
+    assert (alive(), graphs) == (before, ["released"])
+
+
+def alive() -> int:
+    """Tensors of a cohort's shape that something refers to."""
+    gc.collect()
+    return sum(
+        issubclass(type(thing), torch.Tensor) and thing.dim() > 0 and len(thing) == 3
+        for thing in gc.get_objects()
+    )
+
+
+def test_the_process_keeps_its_own_convolutions(tmp_path: Path) -> None:
+    assert not torch.backends.cudnn.deterministic
+    run = run_cohort({0: config("conv_vae", epochs=1)}, tmp_path, slots=1, epochs=0)
+    seen: list[bool] = []
+    step = run.cohort._step
+    run.cohort._step = lambda: (seen.append(torch.backends.cudnn.deterministic), step())  # type: ignore[assignment]
+    run.epochs(1)
+    assert set(seen) == {True}
+    assert not torch.backends.cudnn.deterministic

@@ -205,9 +205,9 @@ def test_a_data_set_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> None:
 
 
 GPU_WAYS = [
-    Ways(convolution=way, capture=capture, compiled=compiled)
+    Ways(convolution=way, capture=capture, kernels=kernels)
     for way in ("grouped", "im2col")
-    for capture, compiled in ((False, False), (True, False), (True, True))
+    for capture, kernels in ((False, False), (True, False), (True, True))
 ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from tests.vae_trainables.cohort.support import (
     small_data,
     solo,
 )
-from vae_trainables.cohort import fusion, slots
+from vae_trainables.cohort import Cohort, fusion, slots, usable
 from vae_trainables.cohort.slots import Measurement, auto_slots, knee, within_memory
 
 
@@ -103,6 +105,33 @@ def test_a_rehearsal_gives_a_rate_and_leaves_no_trace(tmp_path: Path) -> None:
     run.epochs(1)
     with pytest.raises(ValueError, match="rehearse before"):
         run.cohort.rehearse(1)
+
+
+def test_each_size_is_measured_with_the_memory_of_the_last_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[weakref.ref[Cohort]] = []
+    freed: list[int] = []
+
+    class Counted(Cohort):
+        def __init__(self, *how: Any, **settings: Any) -> None:
+            assert all(cohort() is None for cohort in made)
+            super().__init__(*how, **(settings | {"device": "cpu"}))
+            made.append(weakref.ref(self))
+
+        def rehearse(self, steps: int) -> float:
+            return float(self.slots)
+
+    monkeypatch.setattr(slots, "Cohort", Counted)
+    monkeypatch.setattr(slots, "free_memory", lambda: freed.append(len(made)))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (90, 100))
+    assert auto_slots(config(), small_data(), device="cuda") == 128
+    assert freed == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_device_that_computes_is_usable_and_one_that_is_not_there_is_not() -> None:
+    assert usable("cpu")
+    assert usable("cuda") is torch.cuda.is_available()
 
 
 @pytest.mark.gpu
