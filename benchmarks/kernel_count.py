@@ -52,7 +52,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 NO_KERNEL = {"detach", "_unsafe_view", "lift_fresh", "empty", "empty_like", "empty_strided",
              "new_empty", "new_empty_strided", "alias", "_reshape_alias"}  # fmt: skip
 DEVICE = "meta"  # tensors without values, for which no layer takes its way on a CPU
-EAGER = Ways(adam="flat", backend="counter", capture=False, compiled=False)
+EAGER = Ways(adam="flat", backend="counter", capture=False, kernels=False, proof=False)
 ETA = 3
 
 
