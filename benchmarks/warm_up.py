@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks import real_images
 from studies.scheduling.pruning import SuccessiveHalving, comparable
-from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.training.trial import Trial
@@ -105,8 +105,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    splits = datasets.load_splits("fashion-mnist", ("train", "val"))
-    data = TrialData(splits["train"], splits["val"].take(1000), None, None)
+    train, val, _ = real_images.load("fashion-mnist")
+    data = TrialData(train, val.take(1000), None, None)
     trials = [(config, curve(config, data)[0]) for config in grid(given.images, given.seeds)]
     _print_pruning(trials)
     _print_watching(given.images, given.seeds, data)

@@ -84,12 +84,17 @@ def test_a_user_gets_every_dependency(text: str) -> None:
     assert Requirement(text).name in pins(USER)
 
 
+ONLY_WHERE_IT_IS_THERE = {"IPython"}  # in a notebook, which brings it
+
+
 def test_what_the_packages_import_is_in_a_users_lock_or_an_extra() -> None:
     """A module that only the developer's lock brings would be missing on every user's machine."""
     extras = {Requirement(text).name for requirements in EXTRAS.values() for text in requirements}
     there, owners = set(pins(USER)) | extras, packages_distributions()
     for module in sorted(imported()):
         distributions = {canonicalize_name(name) for name in owners.get(module, [])}
+        if module in ONLY_WHERE_IT_IS_THERE:
+            continue
         assert distributions & there, f"{module} comes from {distributions or 'nowhere'}"
 
 

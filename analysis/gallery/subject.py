@@ -109,7 +109,7 @@ class Subject:
         """The images that the trial learned from."""
         return self.source.splits(("train",))["train"].take(self.config.train_size)
 
-    @property
+    @cached_property
     def probed(self) -> Split:
         """The images that probes are fitted on, as `test/probe` is: the study's, not the trial's.
 

@@ -92,7 +92,9 @@ def untaught(ledger: Ledger) -> list[str]:
 
 def changes(before: dict[str, Any], now: dict[str, Any], *, allow: bool) -> list[str]:
     """What is different, in words; InputError if that forbids to go on."""
-    decisive = [words for name, words in DECISIVE.items() if before.get(name, "") != now[name]]
+    decisive = [
+        words for name, words in DECISIVE.items() if before.get(name, "") != now.get(name, "")
+    ]
     if decisive and not allow:
         raise InputError(
             f"{' and '.join(decisive)} changed since this study began, so new results would not "

@@ -32,7 +32,7 @@ from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
 from vae_trainables.kinds import KINDS as BUILT_IN
-from vae_trainables.models import BUILDERS, build
+from vae_trainables.models import build
 from vae_trainables.objective import losses
 from vae_trainables.training.trial import Trial
 
@@ -199,7 +199,7 @@ def test_the_logged_loss_is_its_logged_terms_under_the_logged_weight(
         assert found["train/loss"] == pytest.approx(weighted, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_configuration_knows_what_its_model_is(kind: str) -> None:
     chosen = settings(kind, "bernoulli")
     assert chosen.conditional == build(chosen).conditional

@@ -35,8 +35,9 @@ class ConditionalAutoencoder(OneLevelAutoencoder):
             nn.Linear(config.num_classes, height * width), nn.Unflatten(1, (1, height, width))
         )
         self.one_hot: Tensor
-        # A device of its own: on the meta device `eye` alone makes torch import for seconds.
-        one_hot = torch.eye(config.num_classes, device="cpu")
+        # Not by `eye`: on the meta device it makes torch import for seconds.
+        numbers = torch.arange(config.num_classes)
+        one_hot = (numbers[:, None] == numbers).float()
         self.register_buffer("one_hot", one_hot, persistent=False)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -53,6 +53,7 @@ def test_classifiers_need_two_classes_and_ten_neighbours(
     for count, classes in ((1, 1), (12, 1), (9, 2), (10, 3)):
         subject = make_subject(CONFIG, test=few(3, 3))
         vars(subject)["train"] = few(count, classes)
+        vars(subject)["probed"] = vars(subject)["train"]
         if classes == 1:
             assert downstream.unfit(subject) == "its training images are of one class"
             continue

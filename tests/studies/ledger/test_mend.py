@@ -29,6 +29,7 @@ def written(folder: Path) -> Path:
     """Three finished trials, a confirmation, one that runs."""
     ledger = Ledger(folder, "s")
     ledger.create(Goal((MSE,), MSE), {"space": "x"})
+    ledger.use_sampler(optuna.samplers.RandomSampler(seed=0))
     for number in range(4):
         trial = ledger.ask(configure, REFERENCE)
         ledger.start(trial)

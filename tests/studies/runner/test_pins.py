@@ -96,7 +96,7 @@ def test_several_pins_and_those_of_another_kind_of_model() -> None:
         (["=3"], "give NAME=VALUE"),
         (["latent_dim=many"], "latent_dim=many: Input should be a valid integer"),
         (["latent_dim=0"], "greater than or equal to 1"),
-        (["kind=gan"], "Input should be 'mlp_ae'"),
+        (["kind=gan"], "there is no model kind 'gan'; there are mlp_ae"),
         (["epochs=3"], "epochs has a flag, --epochs"),
         (["beta=1", "beta=2"], "beta is given twice"),
         (["noise_factor=0.9", "noise_factor_max=0.1"], "noise_factor_max must be at least"),

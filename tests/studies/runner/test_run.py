@@ -29,7 +29,7 @@ from vae_trainables.training.session import Session
 def trained_here(data: TrialData) -> Callable[..., None]:
     """In place of workers: all trials one after the other."""
 
-    def train(self: run.Run, desk: Desk, packed: dict[str, Any]) -> None:
+    def train(self: run.Run, desk: Desk, packed: dict[str, Any], phase: str) -> None:
         while (trial := desk.next()) is not None:
             desk.started(trial)
             session = Session(trial.config, data, desk.folder_of(trial), open_test=False)

@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bench(ways: Ways = GPU_LIKE, **settings: Any) -> Workbench:
     settings = {"slots": len(CONFIGS), "save_every_s": 0.0} | settings
-    return Workbench(small_data(), device="cpu", latent_dim=16, ways=ways, **settings)
+    return Workbench(small_data(), device="cpu", ways=ways, **settings)
 
 
 def trained(

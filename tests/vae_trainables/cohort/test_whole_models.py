@@ -20,6 +20,7 @@ from tests.vae_trainables.cohort.support import (
 from vae_trainables import models
 from vae_trainables.cohort import Cohort, CohortError, Ways, fusion_key
 from vae_trainables.config import ModelConfig, TrialConfig
+from vae_trainables.kinds import KINDS, Kind
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.objective import terms
 from vae_trainables.training.trial import Trial
@@ -67,7 +68,8 @@ def use(monkeypatch: pytest.MonkeyPatch, *layers: nn.Module, kind: type[Own] = O
         first, second = (copy.deepcopy(layer) for layer in layers)
         return kind(chosen, (first, second))
 
-    monkeypatch.setitem(models.BUILDERS, "res_conv_vae", build)
+    made = Kind(make=build, conditional=kind.conditional)
+    monkeypatch.setitem(KINDS, "res_conv_vae", made)
 
 
 def chosen(seed: int, **settings: object) -> TrialConfig:

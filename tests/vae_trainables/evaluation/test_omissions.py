@@ -14,7 +14,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation import baselines, evaluator, features, omissions
 from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
-from vae_trainables.models import BUILDERS
+from vae_trainables.kinds import KINDS as BUILT_IN
 from vae_trainables.training.session import Record, Session
 
 SIZES = (1, 2, 3, 9, 10, 12)  # images to train on; others are one of them
@@ -90,7 +90,7 @@ def test_a_trial_lives_on_any_tiny_data_set(
         assert ("test/knn" in record.metrics) == (images >= 10 and classes > 1)
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", list(BUILT_IN))
 def test_so_it_does_with_every_kind_of_model(
     kind: str, net: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import torch
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation import features
-from vae_trainables.models import BUILDERS
+from vae_trainables.kinds import KINDS as BUILT_IN
 from vae_trainables.training.misfit import misfit
 from vae_trainables.training.session import Session
 
@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_named_and_would_have_failed(
     assert record.outcome == "failed"
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", list(BUILT_IN))
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (16, 1), (32, 3), (20, 3)])
 def test_what_fits_is_trained(kind: str, size: int, channels: int, tmp_path: Path) -> None:
     settings = config(kind, image_size=size, channels=channels, batch_size=100)

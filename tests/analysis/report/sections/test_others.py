@@ -339,7 +339,7 @@ def test_collapsed_codes_are_a_sentence_and_the_others_are_drawn(
     model = models.winner
     assert model is not None
     whole = latents.section(results, models, (method,))
-    dead = replace(model, model=_dead(model.model))
+    dead = replace(model, denoiser=replace(model.denoiser, model=_dead(model.model)))
     section = latents.section(
         results, replace(models, by_role=models.by_role | {"winner": dead}), (method,)
     )
