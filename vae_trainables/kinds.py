@@ -19,6 +19,7 @@ class Kind:
     module: has `build(config)`; imported when a model is built. make: in its place, for own kinds.
     variational: has a posterior variance, a KL and a prior to sample.
     conditional: is told the class of what it encodes and decodes.
+    latent: has codes at all.
     settings: hyperparameters of its own, beside those of ModelConfig.
     origin: name of the module that registered an own kind; "" for those of this package.
     """
@@ -26,6 +27,7 @@ class Kind:
     module: str = ""
     variational: bool = True
     conditional: bool = False
+    latent: bool = True
     settings: type[BaseModel] | None = None
     make: Callable[[Any], Any] | None = None
     origin: str = ""

@@ -169,20 +169,22 @@ class Layout:
 
     def reports(self, frozen: FrozenTrial) -> dict[int, dict[str, float]]:
         """What was kept of a trial's epochs."""
-        if OBJECTIVES not in self._system():
-            return self._first_layout(frozen)
-        return {
+        epochs = {
             int(name.removeprefix(EPOCH)): metrics
             for name, metrics in frozen.user_attrs.items()
             if name.startswith(EPOCH)
         }
+        if epochs or OBJECTIVES in self._system():  # a mended ledger may have lost the latter
+            return epochs
+        return self._first_layout(frozen)
 
     def _first_layout(self, frozen: FrozenTrial) -> dict[int, dict[str, float]]:
         """Before there was OBJECTIVES, the pruning metric was Optuna's intermediate value."""
         facts = self.facts()
         metric, objectives = facts.get("prune_on", ""), facts.get("objectives", [])
         reports = {epoch: {metric: value} for epoch, value in frozen.intermediate_values.items()}
-        if frozen.state == TrialState.COMPLETE and frozen.values and reports:
+        whole = len(objectives) == len(frozen.values or ())
+        if frozen.state == TrialState.COMPLETE and frozen.values and reports and whole:
             last = zip((name for name, _ in objectives), frozen.values, strict=True)
             reports[max(reports)] |= dict(last)
         return reports

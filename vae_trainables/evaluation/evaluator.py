@@ -77,18 +77,15 @@ class Evaluator:
         with arithmetic("fp32", self.device):
             found = self._measure(model, config, "test")
             found |= self._bound(model, config) | self._by_predicted_classes(model, config)
-        codes = self._codes(model, config, "train", PROBE_IMAGES)
-        test_codes = self._codes(model, config, "test")
-        labels = self.data.train.labels[: len(codes)]
-        test_labels = self._split("test").labels
-        for name, probe in (
-            ("probe", representation.logistic_probe),
-            ("knn", representation.knn_probe),
-        ):
-            if name in omitted:
-                continue
-            result = probe(codes.numpy(), labels.numpy(), test_codes.numpy(), test_labels.numpy())
-            found[name] = float(result.accuracy)
+        probes = {"probe": representation.logistic_probe, "knn": representation.knn_probe}
+        fitted = {name: probe for name, probe in probes.items() if name not in omitted}
+        if fitted:
+            codes = self._codes(model, config, "train", PROBE_IMAGES).numpy()
+            test_codes = self._codes(model, config, "test").numpy()
+            labels = self.data.train.labels[: len(codes)].numpy()
+            test_labels = self._split("test").labels.numpy()
+            for name, probe in fitted.items():
+                found[name] = float(probe(codes, labels, test_codes, test_labels).accuracy)
         return {f"test/{name}": value for name, value in found.items()}
 
     def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
@@ -214,7 +211,7 @@ class Evaluator:
         its value depends on how many others an anchor has to be told from.
         """
         found = {}
-        if len(z_mean) >= omissions.LEAST_CODES:
+        if len(z_mean) >= omissions.LEAST_CODES and z_mean.shape[1]:
             found["active_units"] = float(metrics.active_units(z_mean))
         if config.supcon_gamma > 0:
             size = min(SUPCON_BATCH, len(z_mean))

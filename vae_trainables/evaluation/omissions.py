@@ -6,6 +6,7 @@ starts hears what its records will lack.
 
 from __future__ import annotations
 
+from vae_trainables import kinds
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split
 from vae_trainables.evaluation import features
@@ -25,7 +26,9 @@ def omitted(config: TrialConfig, train: Split, split: Split, name: str) -> dict[
     few = f"the {name} split has {len(split)} image, and it takes {LEAST_CODES}"
     if len(split) < LEAST_CODES:
         reasons["active_units"] = few
-    if probes and (reason := _no_probe(train)):
+    if not kinds.kind(config.kind).latent:
+        reasons["active_units"] = f"{config.kind} has no codes"
+    if probes and (reason := _no_probe(config, train)):
         reasons |= dict.fromkeys(sorted(probes), reason)
     elif "knn" in probes and len(train) < NEIGHBOURS:
         reasons["knn"] = f"it takes {NEIGHBOURS} training images, and there are {len(train)}"
@@ -36,8 +39,12 @@ def omitted(config: TrialConfig, train: Split, split: Split, name: str) -> dict[
     return reasons
 
 
-def _no_probe(train: Split) -> str | None:
-    """Why no classifier can be fitted."""
+def _no_probe(config: TrialConfig, train: Split) -> str | None:
+    """Why no classifier can be fitted on codes."""
+    if not kinds.kind(config.kind).latent:
+        return f"{config.kind} has no codes"
+    if config.conditional and (reason := features.unfit(train)):
+        return f"the codes of {config.kind} take predicted classes, and {reason}"
     if not train.labelled:
         return "a probe takes labels, and there are none"
     if len(train.labels.unique()) > 1:

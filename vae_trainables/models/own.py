@@ -51,6 +51,7 @@ def register(
         KINDS[name] = Kind(
             variational=has_latent if variational is None else variational,
             conditional=conditional,
+            latent=has_latent,
             settings=settings,
             make=lambda config: Own(_make(model, config), config),
             origin=model.__module__,

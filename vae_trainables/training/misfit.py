@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from vae_trainables import models
+from vae_trainables import kinds, models
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
@@ -23,6 +23,8 @@ def misfit(config: TrialConfig, data: TrialData, required: Iterable[str] = ()) -
     for name, split in splits.items():
         if split is not None and (reason := _split_misfit(config, name, split)):
             return reason
+    if config.supcon_gamma > 0 and not kinds.kind(config.kind).latent:
+        return f"supcon_gamma = {config.supcon_gamma}, but {config.kind} has no codes to compare"
     return _model_misfit(config) or _figure_misfit(config, data, required)
 
 
@@ -32,7 +34,7 @@ def _split_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
     channels, height, width = split.images.shape[1:]
     if config.channels != channels:
         return f"channels = {config.channels}, but the {name} images have {channels}"
-    if (height, width) != (config.image_size, config.image_size):
+    if (height, width) != config.image_shape[1:]:
         return (
             f"image_size = {config.image_size}, but the {name} images are {height} x {width} pixels"
         )
@@ -42,7 +44,7 @@ def _split_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
 def _label_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
     """Classes matter to a model that is told them; to probes and SupCon any number will do."""
     least, most = int(split.labels.min()), int(split.labels.max())
-    if config.kind == "cond_conv_vae" and (least < 0 or most >= config.num_classes):
+    if config.conditional and (least < 0 or most >= config.num_classes):
         return (
             f"num_classes = {config.num_classes}, but the {name} labels are {least} to {most}: "
             f"{config.kind} needs a class for each"

@@ -85,13 +85,6 @@ def test_each_split_is_looked_at() -> None:
         ("val/probe", {}, {}, "it is measured only where evaluations name 'probe'"),
         ("val/active_units", {}, {"images": 1}, "has 1 image, and it takes 2"),
         ("val/frechet", {"evaluations": ("frechet",)}, {"images": 9}, "needs at least 10 images"),
-        ("val/frechet", {"evaluations": ("frechet",)}, {"classes": 11}, "knows classes 0 to 9"),
-        (
-            "val/frechet",
-            {"evaluations": ("frechet",), "image_size": 32},
-            {"height": 32, "width": 32},
-            "takes images of 1 x 28 x 28, not 1 x 32 x 32",
-        ),
     ],
 )
 def test_a_figure_that_decides_must_be_one_that_can_be_computed(
