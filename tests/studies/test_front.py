@@ -1,0 +1,73 @@
+"""Studies from Python and from a notebook."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import studies
+from studies.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+CELLS = (
+    "import studies",
+    """
+study = studies.load("docs/examples/my_first_study.py")
+result = study.run(trials=2, epochs=2, cpus=2, storage=STORAGE, study="from a notebook")
+result
+""",
+    'assert len(result.trials) == 2 and result.outcome == "finished"',
+    'result.figure("curves")',
+    'print(result.report(STORAGE + "/report"), result.load_best().config.kind)',
+    "study.run(trials=3, epochs=2, storage=STORAGE, study='from a notebook', resume=True).outcome",
+)
+
+
+@pytest.mark.slow
+def test_five_lines_in_a_real_kernel(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    cells = [f"STORAGE = {str(tmp_path)!r}", *CELLS]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    client = nbclient.NotebookClient(
+        notebook, timeout=400, resources={"metadata": {"path": str(ROOT)}}
+    )
+    client.execute(env=env)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [output["data"] for output in outputs if "data" in output]
+    assert any("image/png" in data for data in shown)
+    assert any("from a notebook" in data.get("text/html", "") for data in shown)
+    assert "'finished'" in shown[-1]["text/plain"]
+
+
+def test_a_study_is_loaded_by_name_file_or_definition() -> None:
+    by_name = studies.load("denoise_sweep")
+    assert studies.load(by_name.definition) == by_name
+    by_file = studies.load(ROOT / "docs" / "examples" / "my_first_study.py")
+    assert by_file.definition.source is not None
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"trails": 3}, "no flag 'trails': did you mean trials"),
+        ({"trials": 0}, "--trials is 0"),
+        ({"cpus": -1}, "--cpus is -1"),
+    ],
+)
+def test_bad_flags_are_refused_before_anything_starts(flags: dict[str, int], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        studies.load("denoise_sweep").run(**flags)
+
+
+def test_an_unknown_study_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no study 'denoise_swep'"):
+        studies.load("denoise_swep")
+
+
+def test_an_address_with_a_password_is_not_shown() -> None:
+    result = studies.Result("name", "http://ada:s3cret@host:5000", "finished")
+    assert "s3cret" not in repr(result)
