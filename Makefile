@@ -38,6 +38,7 @@ $(USER_STAMP): requirements.lock
 	  || { echo "error: Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3"; exit 2; }
 	@echo "installing into $(VENV): some minutes, $$(grep -c == $<) packages"
 	@$(CREATE) && $(INSTALL) $< && $(CHECK)
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vae-studies.pth"
 	@touch $@
 
 $(DEV_STAMP): requirements-dev.lock $(USER_STAMP)
