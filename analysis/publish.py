@@ -65,6 +65,7 @@ def publish(
     chosen = winners.named(results, run) if run else winners.choose(results)
     name = registered_name(name or study)
     registry.check(name, study)
+    sources.adopt(tracker, chosen.run_id)
     content = Content(
         weights=_file(tracker, chosen, names.WEIGHTS_FILE),
         config=_file(tracker, chosen, names.CONFIG_FILE),
@@ -74,7 +75,6 @@ def publish(
         facts={names.STUDY: study, names.TRIAL: chosen.trial, "why": chosen.why},
         source=sources.source_file(tracker, chosen.run_id),
     )
-    sources.adopt(tracker, chosen.run_id)
     _check(content)
     model_uri = registry.log(chosen.run_id, content)
     note = describe(study, chosen, name, content.example.shape[1:])

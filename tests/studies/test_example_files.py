@@ -1,4 +1,4 @@
-"""The study files of the documentation: models, terms and data of their own, as they stand there."""
+"""The study files of the documentation, as they stand: models, terms and data of their own."""
 
 from __future__ import annotations
 
