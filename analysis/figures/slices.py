@@ -97,7 +97,10 @@ def _scale(
     """Whether it is drawn on a log axis; its categories, if it has any."""
     known = next((each for each in results.space if each.name == parameter), None)
     if known is not None and isinstance(known.distribution, CategoricalDistribution):
-        return False, tuple(str(each) for each in known.distribution.choices)
+        choices = tuple(str(choice) for choice in known.distribution.choices)
+        # Where a parameter is suggested for some kinds only, others may have any value.
+        others = {label(value) for value in values} - set(choices)
+        return False, (*choices, *sorted(others))
     if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
         return known is not None and known.log, ()
     return False, tuple(sorted({label(value) for value in values}))

@@ -81,3 +81,14 @@ def test_the_median_would_lie_outside_its_interval() -> None:
 @pytest.mark.parametrize("parameter", ["latent_dim", "beta_schedule", "noise_factor"])
 def test_the_figure_could_not_be_drawn(parameter: str) -> None:
     drawn.check(slices.plot(slice_of(parameter)))
+
+
+def test_a_value_that_is_no_choice_would_end_the_report() -> None:
+    """As a conditional space's reference has one where its kind is not asked for the parameter."""
+    results = bulk_studies.results("plain")
+    trials = results.trials.copy()
+    trials.loc[trials.index[0], "params.beta_schedule"] = "cyclical"
+    found = slices.info(replace(results, trials=trials), "beta_schedule")
+    assert found.categories == ("constant", "linear", "cyclical")
+    for points in found.points:
+        assert len(slices.places(found, points)) == len(points.x)
