@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from analysis.statistics.confirmation import Confirmation, Confirmed, Optimism
 from analysis.statistics.intervals import MeanInterval
@@ -75,7 +76,8 @@ def comparison_sentences(
         ]
         return [*found, *_why_uncertain(comparison, fine)]
     verb = "beats" if conclusion == "better" else "is worse than"
-    found = [f"{who} {verb} the reference by {size} ({_paired(comparison, fine, comparisons)})."]
+    tested = _paired(comparison, fine, comparisons, by_size=True)
+    found = [f"{who} {verb} the reference by {size} ({tested})."]
     if comparison.p_sign_flip > ALPHA:
         found.append(_sign_flip_remark(comparison))
     return found
@@ -175,14 +177,28 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return f"seed {listed}" if len(seeds) == 1 else f"seeds {listed}"
 
 
-def _paired(comparison: PairedComparison, fine: Quantity, comparisons: int) -> str:
-    """Interval, test and correction, for the brackets of a sentence."""
+def _paired(
+    comparison: PairedComparison, fine: Quantity, comparisons: int, *, by_size: bool = False
+) -> str:
+    """Interval, test and correction, for the brackets of a sentence.
+
+    by_size: the sentence says by how much, not in which direction, and so does the interval.
+    """
     test = "paired t" if comparison.varies else "sign flips"
     tested = f"{test} over {len(comparison.seeds)} seeds, p {format_p(comparison.p_t)}"
     if comparisons > 1:
         adjusted = format_p(comparison.p_holm)
         tested += f", {adjusted} after Holm's correction for {comparisons} comparisons"
+    if by_size:
+        return f"{_interval(_towards_its_mean(comparison.difference), fine)}; {tested}"
     return f"{_interval(comparison.difference, fine, signed=True)}; {tested}"
+
+
+def _towards_its_mean(estimate: MeanInterval) -> MeanInterval:
+    """The same with a mean above 0."""
+    if estimate.mean >= 0:
+        return estimate
+    return replace(estimate, mean=-estimate.mean, low=-estimate.high, high=-estimate.low)
 
 
 def _interval(estimate: MeanInterval, metric: Quantity, *, signed: bool = False) -> str:
