@@ -33,7 +33,8 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow  # starts Ray
+@pytest.mark.alone  # starts Ray
+@pytest.mark.slow
 def test_a_folder_of_pictures_becomes_a_confirmed_study_and_a_denoiser(tmp_path: Path) -> None:
     pets = made.folder(tmp_path / "pets", made.images(3, (20, 28)), ("cat", "dog", "emu"))
     (pets / "cat/broken.png").touch()
