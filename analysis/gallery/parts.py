@@ -30,29 +30,39 @@ class Part:
     unfit: Callable[[Subject], str] = lambda subject: ""
 
 
+def _no_codes(subject: Subject) -> str:
+    return "" if subject.trained.has_codes else "the model has no codes"
+
+
 def _no_prior(subject: Subject) -> str:
     return "" if subject.config.variational else "a plain autoencoder has no prior"
 
 
 def _shown_by_denoising(subject: Subject) -> str:
-    return "06A to 06D of the denoising part show it" if subject.denoises else ""
+    shown = "06A to 06D of the denoising part show it" if subject.denoises else ""
+    return _no_codes(subject) or shown
 
 
 def _shown_by_grid(subject: Subject) -> str:
-    return "05 of the denoising part shows it" if subject.denoises else ""
+    drawn = subject.denoises and subject.trained.has_codes
+    return "05 of the denoising part shows it" if drawn else ""
 
 
 PARTS: dict[str, Part] = {
-    "denoising": Part("R2's twenty files", denoising.draw, denoising.unfit),
+    "denoising": Part(
+        "R2's twenty files", denoising.draw, lambda s: denoising.unfit(s) or _no_codes(s)
+    ),
     "losses": Part("R3's loss table, R4's loss curves", losses.draw),
     "comparison": Part("R3's table VAE against AE", comparison.draw, comparison.unfit),
     "reconstruction": Part("test images and reconstructions", images.draw, _shown_by_grid),
     "latent": Part("codes in the plane", latent.draw, _shown_by_denoising),
     "downstream": Part(
-        "R1's classifiers on codes and on pixels", downstream.draw, downstream.unfit
+        "R1's classifiers on codes and on pixels",
+        downstream.draw,
+        lambda s: _no_codes(s) or downstream.unfit(s),
     ),
     "generation": Part("R4's 50 samples and traversals", generation.draw, _no_prior),
-    "interpolation": Part("linear and spherical", interpolation.draw),
+    "interpolation": Part("linear and spherical", interpolation.draw, _no_codes),
 }
 
 

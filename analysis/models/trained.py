@@ -55,6 +55,11 @@ class TrainedModel:
         return self.denoiser.likelihood
 
     @property
+    def has_codes(self) -> bool:
+        """False for a model without a latent, such as a U-Net: nothing to probe, walk or sample."""
+        return self.model.noise_dim > 0
+
+    @property
     def conditional(self) -> bool:
         """Whether the model is told the class of what it encodes."""
         return self.denoiser.conditional

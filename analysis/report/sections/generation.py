@@ -22,8 +22,8 @@ REACH = 3.0  # standard deviations of the codes, to either side
 
 
 def section(results: StudyResults, model: TrainedModel | None) -> Section | None:
-    """None without the winner's weights."""
-    if model is None:
+    """None without the winner's weights, or where it has no latent to decode from."""
+    if model is None or not model.has_codes:
         return None
     blocks: list[Block] = []
     if model.config.variational:

@@ -34,7 +34,10 @@ def section(results: StudyResults, models: Models, methods: tuple[EmbeddingMetho
         return Section("latent", "Latent space", (Prose(text, "notice"),))
     blocks: list[Block] = []
     rows = []
-    codes = {role: model.codes(examples.codes_images) for role, model in models.by_role.items()}
+    with_codes = {role: model for role, model in models.by_role.items() if model.has_codes}
+    if not with_codes:
+        return Section("latent", "Latent space", (Prose("These models have no latent."),))
+    codes = {role: model.codes(examples.codes_images) for role, model in with_codes.items()}
     for role, found in codes.items():
         rows.append(_numbers(results, role, models.by_role[role], found, examples))
     for method in methods:
