@@ -88,7 +88,7 @@ def denoise(
     label: the class of every image, for a model that is told classes; None: it predicts them.
     """
     out.mkdir(parents=True, exist_ok=True)
-    channels, *size = denoiser.config.image_shape
+    channels, *size = denoiser.config.model.image_shape
     for path, target in targets(files, out).items():
         try:
             source = own_images.read(
@@ -171,7 +171,7 @@ def main(
 def _check_label(label: int | None, denoiser: Denoiser, model: str) -> None:
     """Raise OwnImageError for a label that the model does not take, or lacks."""
     conditional = getattr(denoiser, "conditional", False)
-    classes = denoiser.config.num_classes
+    classes = denoiser.config.model.num_classes
     if label is not None and not conditional:
         raise OwnImageError(f"--label {label}: {model} is told no classes; leave the label out")
     if label is not None and not 0 <= label < classes:

@@ -41,8 +41,8 @@ def export(denoiser: Denoiser, path: Path) -> float:
     _require_packages()
     if denoiser.conditional and denoiser.classifier is None:
         raise OnnxError(
-            f"{denoiser.config.kind} is told classes, and its weights brought no classifier to "
-            "predict them: nothing was written"
+            f"{denoiser.config.model.kind} is told classes, and its weights brought no classifier "
+            "to predict them: nothing was written"
         )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = Path(folder) / "draft.onnx"
@@ -99,7 +99,7 @@ def _network(denoiser: Denoiser) -> nn.Module:
         def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor]:
             labels = None
             if denoiser.conditional and self.classifier is not None:
-                labels = self.classifier(noisy)[:, : denoiser.config.num_classes].argmax(1)
+                labels = self.classifier(noisy)[:, : denoiser.config.model.num_classes].argmax(1)
             output = self.model(noisy, labels=labels)
             return denoiser.likelihood.mean(output.logits), output.z_mean
 
@@ -111,7 +111,7 @@ def noise(denoiser: Denoiser, count: int) -> Any:
     import torch
 
     generator = torch.Generator().manual_seed(count)
-    return torch.rand((count, *denoiser.config.image_shape), generator=generator)
+    return torch.rand((count, *denoiser.config.model.image_shape), generator=generator)
 
 
 def largest_difference(denoiser: Denoiser, path: Path) -> float:

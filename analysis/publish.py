@@ -94,7 +94,7 @@ def _config(tracker: Tracker, winner: Winner) -> ModelConfig:
 
     return TrialConfig.model_validate_json(
         _file(tracker, winner, names.CONFIG_FILE).read_text("utf-8")
-    )
+    ).model
 
 
 def _check(content: Content) -> None:

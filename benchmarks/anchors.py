@@ -78,7 +78,8 @@ def train(config: TrialConfig, data: TrialData) -> dict[str, float]:
     while not trial.done:
         metrics = trial.run_epoch()
         print(
-            f"  epoch {trial.epoch}/{config.epochs} -ELBO {metrics['val/neg_elbo']:.2f}", flush=True
+            f"  epoch {trial.epoch}/{config.budget.epochs} -ELBO {metrics['val/neg_elbo']:.2f}",
+            flush=True,
         )
     seconds = time.process_time() - started
     found = trial.evaluator.test(trial.model, config)
@@ -125,8 +126,8 @@ def main() -> None:
     results = json.loads(kept.read_text()) if kept.exists() else {}
     for name in options.only:
         config = ANCHORS[name].config
-        folder = options.mnist_dir if config.dataset == "mnist" else None
-        data = TrialData(*real_images.load(config.dataset, folder))
+        folder = options.mnist_dir if config.data.dataset == "mnist" else None
+        data = TrialData(*real_images.load(config.data.dataset, folder))
         print(name, flush=True)
         results[name] = train(config, data)
         ordered = {known: results[known] for known in ANCHORS if known in results}

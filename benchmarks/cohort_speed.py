@@ -41,20 +41,20 @@ class Eager:
     def __init__(self, config: TrialConfig, data: TrialData, device: torch.device) -> None:
         self.config, self.device = config, device
         self.images = as_float(data.train.images.to(device))
-        self.model = models.build(config).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
+        self.model = models.build(config.model).to(device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.optimiser.lr)
 
     def epoch(self) -> None:
         """Train once over the data."""
         order = torch.randperm(len(self.images), device=self.device)
-        for batch in order.split(self.config.batch_size):
+        for batch in order.split(self.config.optimiser.batch_size):
             clean = self.images[batch]
-            noisy = clean + self.config.noise_factor * torch.randn_like(clean)
+            noisy = clean + self.config.noise.factor * torch.randn_like(clean)
             eps = torch.randn(len(batch), self.model.noise_dim, device=self.device)
             output = self.model(noisy.clamp(0, 1), eps)
             image = torch.sigmoid(output.logits)
             recon = F.binary_cross_entropy(image, clean, reduction="sum") / len(batch)
-            loss = recon + self.config.beta * output.kl.sum(1).mean()
+            loss = recon + self.config.objective.beta * output.kl.sum(1).mean()
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -96,7 +96,7 @@ class Kernels(TorchDispatchMode):
 
 def _bodiless(config: TrialConfig) -> models.Autoencoder:
     with torch.device(DEVICE):
-        return models.build(config)
+        return models.build(config.model)
 
 
 def is_view(func: Any) -> bool:
@@ -118,7 +118,7 @@ def step_kernels(config: TrialConfig, like: tuple[TrialConfig, ...] = ()) -> Ker
         mock.patch.object(cohort, "build_model", _bodiless),
         mock.patch.object(layers, "lowered", return_value=False),  # knows no such device
     ):
-        data = measuring.made_up_data(max(config.batch_size, 11), 11)
+        data = measuring.made_up_data(max(config.optimiser.batch_size, 11), 11)
         made = Cohort(config, data, slots=2, ways=EAGER, like=like, device=DEVICE)
         made._lock_step.step()  # constants are made once
         kernels.fused.clear()

@@ -41,8 +41,11 @@ def operations(config: TrialConfig) -> float:
     """Floating-point operations per image, forward and backward."""
     with torch.device("meta"):  # where no layer has a way of its own that the counter overlooks
         model = build_model(config).to("meta")
-        shape = config.batch_size, *config.image_shape
-        images, labels = torch.rand(shape), torch.zeros(config.batch_size, dtype=torch.int64)
+        shape = config.optimiser.batch_size, *config.model.image_shape
+        images, labels = (
+            torch.rand(shape),
+            torch.zeros(config.optimiser.batch_size, dtype=torch.int64),
+        )
         with FlopCounterMode(display=False) as counter:
             output = model(images, torch.randn(len(images), model.noise_dim), labels)
             losses.objective(output, images, labels, config, 1.0).loss.backward()
@@ -60,15 +63,15 @@ def activations(config: TrialConfig) -> int:
     for layer in model.modules():
         if isinstance(layer, LAYERS):
             layer.register_forward_hook(add)
-    model(torch.rand(1, *config.image_shape))
+    model(torch.rand(1, *config.model.image_shape))
     return count
 
 
 def bytes_per_image(config: TrialConfig) -> float:
     """As counted in the module's text."""
     weights = sum(parameter.numel() for parameter in build_model(config).parameters())
-    pixels = config.pixels
-    per_step = weights * BYTES_PER_WEIGHT / config.batch_size
+    pixels = config.model.pixels
+    per_step = weights * BYTES_PER_WEIGHT / config.optimiser.batch_size
     return per_step + activations(config) * BYTES_PER_ACTIVATION + pixels
 
 
@@ -95,7 +98,7 @@ def main() -> None:
     device = measuring.prepare(options)
     config = measuring.workload(options.model, threads=options.threads)
     flops, moved = operations(config), bytes_per_image(config)
-    trained = options.images // config.batch_size * config.batch_size
+    trained = options.images // config.optimiser.batch_size * config.optimiser.batch_size
     peaks = {"flop_per_s": peak_operations(device), "bytes_per_s": peak_bytes(device)}
     compute, memory = (trained * c / p for c, p in zip((flops, moved), peaks.values(), strict=True))
     limit = max(compute, memory)

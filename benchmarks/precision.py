@@ -32,7 +32,7 @@ def one_seed(config: TrialConfig, data: TrialData, final: Evaluator) -> dict[str
         for name in PRECISIONS
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
-    for _ in range(config.epochs):
+    for _ in range(config.budget.epochs):
         for name, trial in trials.items():
             told = trial.run_epoch()
             seconds[name].append((told["time/epoch_s"], told["time/eval_s"]))

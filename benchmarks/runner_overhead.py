@@ -44,8 +44,8 @@ def reference(reports: int) -> TrialConfig:
 
 def record(config: TrialConfig, epoch: int) -> Record:
     """An epoch whose values depend on the configuration alone."""
-    outcome: Outcome = "finished" if epoch == config.epochs else "running"
-    metrics = {"val/mse": config.lr, "val/psnr": 1 / config.lr}
+    outcome: Outcome = "finished" if epoch == config.budget.epochs else "running"
+    metrics = {"val/mse": config.optimiser.lr, "val/psnr": 1 / config.optimiser.lr}
     return Record(epoch, outcome, "", now_ms(), metrics)
 
 

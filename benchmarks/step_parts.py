@@ -77,7 +77,7 @@ def channels_last(layer: nn.Module) -> nn.Module:
 
 def evaluations() -> dict[str, Callable[[], object]]:
     """R1's two passes over a batch of validation images."""
-    model = build(measuring.workload("conv")).to(memory_format=torch.channels_last).eval()
+    model = build(measuring.workload("conv").model).to(memory_format=torch.channels_last).eval()
     x, eps = torch.rand(500, 1, 28, 28), torch.randn(500, model.noise_dim)
 
     @torch.inference_mode()

@@ -34,11 +34,11 @@ class Usual:
     """A plain loop over a DataLoader."""
 
     def __init__(self, config: TrialConfig, folder: str) -> None:
-        self.beta = config.beta
-        self.model = usual_way.build(config.kind, config.latent_dim)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr)
-        data = usual_way.load(folder, True, config.train_size or 0)
-        self.batches = DataLoader(data, config.batch_size, shuffle=True)
+        self.beta = config.objective.beta
+        self.model = usual_way.build(config.model.kind, config.model.latent_dim)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.optimiser.lr)
+        data = usual_way.load(folder, True, config.data.train_size or 0)
+        self.batches = DataLoader(data, config.optimiser.batch_size, shuffle=True)
 
     def epoch(self) -> tuple[float, float]:
         """Seconds of training, and of validation: none."""

@@ -47,7 +47,7 @@ def curve(config: TrialConfig, data: TrialData) -> tuple[Curve, float]:
     while not trial.done:
         trial.run_epoch()
     figures = {entry["epoch"]: entry["metrics"]["val/mse"] for entry in trial.history}
-    return figures, config.lr * trial.plateau.scale
+    return figures, config.optimiser.lr * trial.plateau.scale
 
 
 def grid(images: int, seeds: int) -> list[TrialConfig]:
@@ -86,7 +86,9 @@ def replay(trials: list[tuple[TrialConfig, Curve]], rule: Rule) -> dict[str, Row
                 pruner.should_stop(str(number), epoch, rule(config, epoch, values[epoch]))
                 for epoch in range(1, EPOCHS)
             )
-            name = f"{config.beta_schedule} {config.warmup_epochs or ''}".strip()
+            name = (
+                f"{config.objective.beta_schedule} {config.objective.warmup_epochs or ''}".strip()
+            )
             rows[name]["good" if values[EPOCHS] < good else "other"].append(stopped)
     return dict(rows)
 
@@ -121,8 +123,9 @@ def _print_pruning(trials: list[tuple[TrialConfig, Curve]]) -> None:
         large = [
             values
             for config, values in trials
-            if config.beta == max(BETAS)
-            and name == f"{config.beta_schedule} {config.warmup_epochs or ''}".strip()
+            if config.objective.beta == max(BETAS)
+            and name
+            == f"{config.objective.beta_schedule} {config.objective.warmup_epochs or ''}".strip()
         ]
         mse = ", ".join(f"{statistics.mean(v[e] for v in large):.4f}" for e in (1, 3, EPOCHS))
         print(f"| {name} | {mse} | {shares(before[name])} | {shares(after[name])} |")
@@ -142,7 +145,7 @@ def _print_watching(images: int, seeds: int, data: TrialData) -> None:
             for seed in range(seeds)
         ]
         mse = statistics.mean(values[max(values)] for values, _ in runs)
-        cut = statistics.mean(base(images).lr / rate for _, rate in runs)
+        cut = statistics.mean(base(images).optimiser.lr / rate for _, rate in runs)
         print(f"| {name} | {mse:.4f} | {cut:.0f} |", flush=True)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from studies.runner.settings import Settings
 from studies.tracker import names
-from vae_trainables.config import ModelConfig, TrialConfig
+from vae_trainables.config import PLACES, SETTINGS
 
 FOLDER = Path(__file__).parent / "reference"
 
 METRICS = {
     "val/mse, val/psnr, val/ssim": "denoising by the latent mean; per pixel, dB, 1",
+    "val/NAME": "likewise of metrics that a study file has registered; their own unit",
     "val/recon, val/kl, val/neg_elbo": "one fixed latent sample, unweighted; nats per image",
     "val/active_units": "latent dimensions whose mean varies by at least 0.01 (Burda et al. 2016)",
     "val/supcon": "where SupCon is trained with: on codes of noisy images, batches of 256; nats",
@@ -69,9 +70,9 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def configuration() -> str:
     """Every field of a trial's configuration."""
     rows = []
-    for name, field in TrialConfig.model_fields.items():
+    for name, field in SETTINGS.items():
         kind = re.sub(r"typing\.|<class '|'>", "", str(field.annotation)).replace("|", "\\|")
-        owner = "model" if name in ModelConfig.model_fields else "trial"
+        owner = PLACES[name][0] or "trial"
         rows.append(
             (f"`{name}`", owner, f"`{kind}`", f"`{field.default}`", field.description or "")
         )

@@ -117,8 +117,8 @@ class Examination:
 
 def noise_data(config: TrialConfig) -> TrialData:
     """Images and labels at random, a few batches."""
-    count = (STEPS + 2) * config.batch_size
-    shape = (count, *config.image_shape)
+    count = (STEPS + 2) * config.optimiser.batch_size
+    shape = (count, *config.model.image_shape)
     images = torch.randint(256, shape, dtype=torch.uint8)
     train = Split(images, torch.randint(10, (count,)))
     return TrialData(train, train.take(256))

@@ -139,7 +139,7 @@ def load_data(
     wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
         source = datasets.recorded_source(
-            original.config.dataset, original.source, data=data, data_dir=data_dir
+            original.config.data.dataset, original.source, data=data, data_dir=data_dir
         )
         found = source.splits(wanted)
     except datasets.DataError as error:
@@ -147,7 +147,7 @@ def load_data(
     for name, known in original.provenance["data"].items():
         if found[name].fingerprint() != known:
             raise InputError(
-                f"the {name} images of {original.config.dataset} are not those of the trial "
+                f"the {name} images of {original.config.data.dataset} are not those of the trial "
                 f"(fingerprint {found[name].fingerprint()}, was {known}); give --data or --data-dir"
             )
     return with_helpers(
@@ -190,7 +190,7 @@ def differences(original: Original) -> list[str]:
     found = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
     if original.device != "cpu":
         found.append(f"trained on {original.device}, again on cpu")
-        precision = original.config.precision
+        precision = original.config.optimiser.precision
         if effective(precision, torch.device("cpu")) != precision:
             found.append(f"its products in {precision}, again in fp32")
     if original.way != "alone":

@@ -93,15 +93,15 @@ class Denoiser:
             return None
         if self.classifier is None:
             raise ImagesError(
-                f"{self.config.kind} is told the class of every image, and its weights brought no "
-                "classifier: give the labels"
+                f"{self.config.model.kind} is told the class of every image, and its weights "
+                "brought no classifier: give the labels"
             )
-        return predict(self.classifier, batch, self.config.num_classes)
+        return predict(self.classifier, batch, self.config.model.num_classes)
 
     def _given(self, labels: Any, count: int) -> Tensor:
         if not self.conditional:
-            raise ImagesError(f"{self.config.kind} takes no labels: it is told no classes")
-        array, most = np.asarray(labels), self.config.num_classes
+            raise ImagesError(f"{self.config.model.kind} takes no labels: it is told no classes")
+        array, most = np.asarray(labels), self.config.model.num_classes
         fits = array.shape == (count,) and array.dtype.kind in "iu"
         if not fits or (count and not 0 <= array.min() <= array.max() < most):
             raise ImagesError(
@@ -116,7 +116,7 @@ class Denoiser:
         return torch.from_numpy(_as_floats(images)).reshape(shape)
 
     def _batch_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
-        image = channels, height, width = self.config.image_shape
+        image = channels, height, width = self.config.model.image_shape
         if given[1:] == image or (channels == 1 and given[1:] == image[1:]):
             return (given[0], *image)
         short = f"(N, {height}, {width}) or " if channels == 1 else ""
@@ -160,10 +160,10 @@ def rebuild(
     try:
         given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
         trial = TrialConfig.model_validate(given)
-        model = models.build(trial)
+        model = models.build(trial.model)
         model.load_state_dict(state)
-        predictor = _classifier(tensors, trial.image_shape)
+        predictor = _classifier(tensors, trial.model.image_shape)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{weights}: not the weights of its model ({first})") from error
-    return trial, model.eval(), likelihoods.build(trial), predictor
+    return trial, model.eval(), likelihoods.build(trial.model), predictor

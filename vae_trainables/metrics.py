@@ -1,5 +1,11 @@
 """What is measured on images, targets and latent distributions, as functions of tensors.
 
+A metric of one's own is one function:
+
+    @metrics.register(name="worst", unit="grey levels", better="lower")
+    def worst_pixel(image: Tensor, clean: Tensor) -> Tensor:
+        return (image - clean).abs().flatten(1).amax(1)
+
 Everything here is per image (or per latent dimension) and runs on the device of its arguments, so
 that a figure does not depend on the batch size or on the order of the data. Probes on codes are in
 `representation`, figures that need a trained classifier in `features`.
@@ -7,11 +13,72 @@ that a figure does not depend on the batch size or on the order of the data. Pro
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+PerImage = Callable[[Tensor, Tensor], Tensor]
+"""Of images and their targets, both (B, C, H, W) in [0, 1]: a number for each image, (B,)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of denoised images, from a user's file: the mean of `function` over a split."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher"]
+    function: PerImage
+
+
+OWN: dict[str, Metric] = {}
+"""Metrics that users' files have registered, by name."""
+RESERVED = frozenset(
+    {
+        "mse", "psnr", "ssim", "recon", "kl", "neg_elbo", "loss", "supcon", "active_units", "probe",
+        "knn", "frechet", "iw_nll", "iw_gain", "class_accuracy", "n", "name", "split", "kind",
+        "factor",
+    }
+)  # fmt: skip
+"""Names of this package's figures, and of what stands beside them in its tables."""
+
+
+def register(
+    *, name: str, unit: str, better: Literal["lower", "higher"]
+) -> Callable[[PerImage], PerImage]:
+    """Decorator: a metric of denoised images, measured wherever MSE, PSNR and SSIM are.
+
+    As `val/NAME` after each epoch, where it may be an objective or a pruning metric, as `test/NAME`
+    and of the baselines. The function does not branch on values of tensors, so that it serves
+    trials that train together.
+
+    Raises ValueError for a name that is taken or that is none.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"a metric is named like a variable of Python, not {name!r}")
+    if name in RESERVED or name.startswith("predicted_"):
+        raise ValueError(f"there is a metric {name!r} already: give yours another name")
+
+    def take(function: PerImage) -> PerImage:
+        other = OWN.get(name)
+        if other is not None and other.function.__module__ != function.__module__:
+            raise ValueError(f"there is a metric {name!r} already: give yours another name")
+        OWN[name] = Metric(name, unit, better, function)
+        return function
+
+    return take
+
+
+def per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """All figures of denoised images, own ones included; (B, C, H, W) twice -> (B,) each."""
+    built_in = {"mse": mse(image, clean), "psnr": psnr(image, clean), "ssim": ssim(image, clean)}
+    return built_in | {name: metric.function(image, clean) for name, metric in OWN.items()}
+
 
 PSNR_CAP = 100.0
 """dB given to images whose MSE is below 1e-10, identical ones included: means stay finite."""

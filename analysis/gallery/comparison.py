@@ -58,7 +58,7 @@ def counterpart(subject: Subject) -> Record | None:
 
     Of several the one with the same seed, else the oldest.
     """
-    wanted = COUNTERPARTS.get(subject.config.kind)
+    wanted = COUNTERPARTS.get(subject.config.model.kind)
     own = subject.record.params
     alike = [
         each
@@ -75,7 +75,7 @@ def counterpart(subject: Subject) -> Record | None:
 def measure(model: TrainedModel, subject: Subject) -> Scores:
     """On the test images of `subject`."""
     eps = None
-    if model.config.variational:
+    if model.config.model.variational:
         streams = Streams(EVALUATION_SEED, torch.device("cpu"))
         eps = streams.normal("latent", 0, (len(subject.clean), model.model.noise_dim))
     at_mean, sampled, kl = [], [], []
@@ -100,7 +100,7 @@ def _mean(values: torch.Tensor) -> float:
 
 def table(subject: Subject, other: TrainedModel) -> Table:
     """Both models on the test set, and R3's printed table converted to the same units."""
-    models = sorted((subject.trained, other), key=lambda each: not each.config.variational)
+    models = sorted((subject.trained, other), key=lambda each: not each.config.model.variational)
     rows = [_row(each, measure(each, subject)) for each in models]
     note = (
         "Loss: −ELBO of the VAE, reconstruction loss of the autoencoder, which pays no KL. "
@@ -125,17 +125,17 @@ def table(subject: Subject, other: TrainedModel) -> Table:
         Column("mse", "MSE, latent mean", spec=".5f"),
         Column("mse_sampled", "MSE, sampled z", spec=".5f"),
     )
-    caption = f"VAE against autoencoder on {subject.config.dataset}: {subject.title}"
+    caption = f"VAE against autoencoder on {subject.config.data.dataset}: {subject.title}"
     return Table(columns, pd.DataFrame(rows), caption, note)
 
 
 def _row(model: TrainedModel, found: Scores) -> dict[str, float | str | None]:
-    variational = model.config.variational
+    variational = model.config.model.variational
     return {
         "model": "VAE" if variational else "autoencoder",
         "source": f"trial {model.trial}",
         "loss": found.loss,
-        "per_pixel": found.loss / model.config.pixels,
+        "per_pixel": found.loss / model.config.model.pixels,
         "recon": found.recon,
         "kl": found.kl if variational else None,
         "mse": found.mse,
@@ -155,9 +155,9 @@ def _printed() -> list[dict[str, float | str | None]]:
 
 def unfit(subject: Subject) -> str:
     """Why the part does not fit the run, or nothing."""
-    wanted = COUNTERPARTS.get(subject.config.kind)
+    wanted = COUNTERPARTS.get(subject.config.model.kind)
     if wanted is None:
-        return f"{subject.config.kind} has no counterpart among plain autoencoders"
+        return f"{subject.config.model.kind} has no counterpart among plain autoencoders"
     if counterpart(subject) is None:
         return f"the study has no finished {wanted} of the same settings"
     return ""

@@ -80,7 +80,7 @@ def _draw_codes(subject: Subject, out: Output) -> None:
 
 
 def _generated(subject: Subject) -> Figure:
-    if not subject.config.variational:
+    if not subject.config.model.variational:
         return drawing.notice(
             say("panel_generation", subject.language), say("no_prior", subject.language)
         )
@@ -88,7 +88,7 @@ def _generated(subject: Subject) -> Figure:
 
 
 def _panel(subject: Subject, key: str) -> Figure:
-    values = {"data": subject.config.dataset, "factor": subject.config.eval_noise_factor}
+    values = {"data": subject.config.data.dataset, "factor": subject.config.evaluation.noise_factor}
     language = subject.language
     return drawing.panel(say(key, language), say(f"{key}_note", language, **values))
 

@@ -62,7 +62,7 @@ def measure(subject: Subject, out: Output) -> list[Result]:
     for name, source in out.track(jobs, "classifiers on codes and pixels"):
         fitted, judged = inputs[source]
         result = CLASSIFIERS[name](fitted, train.labels.numpy(), judged, subject.labels)
-        confusion = _confusion(subject.labels, result.predictions, subject.config.num_classes)
+        confusion = _confusion(subject.labels, result.predictions, subject.config.model.num_classes)
         found.append(
             Result(name, source, judged.shape[1], result.accuracy, result.macro_f1, confusion)
         )
@@ -125,7 +125,7 @@ def draw_confusion(subject: Subject, results: list[Result]) -> Figure:
     best = max((r for r in results if r.source == "codes"), key=lambda r: r.accuracy).classifier
     shown = [r for r in results if r.classifier == best]
     language = subject.language
-    names = [subject.class_name(label) for label in range(subject.config.num_classes)]
+    names = [subject.class_name(label) for label in range(subject.config.model.num_classes)]
     labels = say("predicted", language), say("true", language)
     figure = Figure(figsize=(12.4, 6), layout="constrained")
     for axes, result in zip(figure.subplots(1, len(shown)), shown, strict=True):

@@ -71,7 +71,7 @@ def _draws(subject: Subject, count: int) -> Floats:
 def _classes(subject: Subject, count: int) -> list[int] | None:
     if not subject.trained.conditional:
         return None
-    return [place % subject.config.num_classes for place in range(count)]
+    return [place % subject.config.model.num_classes for place in range(count)]
 
 
 @torch.inference_mode()

@@ -54,10 +54,10 @@ def grid(subject: Subject) -> Figure:
     config, language = subject.config, subject.language
     names = [subject.class_name(int(subject.labels[index])) for index in chosen(subject)]
     if subject.denoises:
-        factor = config.eval_noise_factor
-        title = say("denoising", language, data=config.dataset, factor=factor)
+        factor = config.evaluation.noise_factor
+        title = say("denoising", language, data=config.data.dataset, factor=factor)
     else:
-        title = say("reconstructions", language, data=config.dataset)
+        title = say("reconstructions", language, data=config.data.dataset)
     return drawing.sheet(title, strips(subject), names)
 
 

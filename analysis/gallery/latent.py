@@ -37,7 +37,7 @@ def picture(subject: Subject, method: EmbeddingMethod) -> LatentPicture:
         subject.codes,
         subject.labels,
         who=subject.title,
-        dataset=subject.config.dataset,
+        dataset=subject.config.data.dataset,
         names=subject.test.classes,
         method=method,
         limit=SHOWN[method],

@@ -57,11 +57,11 @@ def _row(subject: Subject, epoch: int) -> Row:
     def at(metric: str) -> float | None:
         return subject.history.get(metric, {}).get(epoch)
 
-    contrast, variational = config.supcon_gamma > 0, config.variational
+    contrast, variational = config.objective.supcon_gamma > 0, config.model.variational
     row: Row = {
         "epoch": epoch,
         "beta": at("beta") if variational else None,
-        "gamma_sc": config.supcon_gamma,
+        "gamma_sc": config.objective.supcon_gamma,
         "kl_loss": at("train/kl") if variational else None,
         "loss": at("train/loss"),
         "recon_loss": at("train/recon"),
@@ -78,13 +78,19 @@ def _row(subject: Subject, epoch: int) -> Row:
 
 def _weighted(row: Row, config: TrialConfig) -> float | None:
     """The weighted loss on validation, as R2 has it; None where its terms are not all known."""
-    other_terms = config.ssim_weight or config.edge_weight or config.free_bits
-    if other_terms or config.recon_term != "nll" or config.kl_target is not None:
+    other_terms = (
+        config.objective.ssim_weight or config.objective.edge_weight or config.objective.free_bits
+    )
+    if (
+        other_terms
+        or config.objective.recon_term != "nll"
+        or config.objective.kl_target is not None
+    ):
         return None
     terms = [row["val_recon_loss"]]
-    if config.variational:
+    if config.model.variational:
         terms += [_product(row["val_beta"], row["val_kl_loss"])]
-    if config.supcon_gamma > 0:
+    if config.objective.supcon_gamma > 0:
         terms += [_product(row["val_gamma_sc"], row["val_supcon_loss"])]
     known = [term for term in terms if term is not None]
     return sum(known) if len(known) == len(terms) else None
@@ -116,7 +122,7 @@ def training_curves(subject: Subject, rows: list[Row]) -> dict[str, Curves]:
 
     contrast = two("supcon_loss", say("supcon_unit", language), "supcon_loss")
     if contrast.lines:
-        others = min(config.batch_size, len(subject.train)) - 1
+        others = min(config.optimiser.batch_size, len(subject.train)) - 1
         text = say("supcon_collapsed", language, others=others, value=math.log(others))
         contrast = Curves(
             contrast.title, epoch, contrast.y, contrast.lines, ((text, math.log(others)),)
@@ -155,7 +161,7 @@ def loss_curves(subject: Subject) -> tuple[Curves, ...]:
     levels = _floor(subject)
     names = {"training": "recon_loss", "validation": "val_recon_loss"}
     recon = panel("recon_loss", names, levels)
-    if not subject.config.variational:
+    if not subject.config.model.variational:
         return (recon,)
     elbo = {"training": "neg_elbo", "validation": "val_neg_elbo"}
     kl = {"training": "kl_loss", "validation": "val_kl_loss"}
@@ -173,7 +179,7 @@ def _elbo_row(epoch: int, subject: Subject) -> Row:
 
 def _floor(subject: Subject) -> tuple[tuple[str, float], ...]:
     """The entropy of the targets, below which no Bernoulli reconstruction loss can go."""
-    if subject.config.likelihood != "bernoulli":
+    if subject.config.model.likelihood != "bernoulli":
         return ()
     value = float(metrics.bernoulli_entropy(subject.clean).double().mean())
     return ((say("floor", subject.language, value=value), value),)
@@ -236,8 +242,14 @@ def loss_table(subject: Subject) -> Table:
 
 def is_r3(config: TrialConfig) -> bool:
     """Whether the configuration is the network and data that R3's printed figures are about."""
-    same = (config.dataset, config.kind, config.hidden, config.latent_dim, config.width)
-    return same == ("mnist", "mlp_vae", (400,), 20, 1.0) and not config.noise_factor
+    same = (
+        config.data.dataset,
+        config.model.kind,
+        config.model.hidden,
+        config.model.latent_dim,
+        config.model.width,
+    )
+    return same == ("mnist", "mlp_vae", (400,), 20, 1.0) and not config.noise.factor
 
 
 def draw(subject: Subject, out: Output) -> None:

@@ -35,7 +35,7 @@ def _no_codes(subject: Subject) -> str:
 
 
 def _no_prior(subject: Subject) -> str:
-    return "" if subject.config.variational else "a plain autoencoder has no prior"
+    return "" if subject.config.model.variational else "a plain autoencoder has no prior"
 
 
 def _shown_by_denoising(subject: Subject) -> str:

@@ -57,18 +57,18 @@ def text(subject: Subject, scores: Scores) -> str:
         "=== Denoising Metrics (Test) ===",
         f"RUN={subject.record.run_id}",
         f"TRIAL={subject.trial}",
-        f"DATASET={config.dataset}",
+        f"DATASET={config.data.dataset}",
         f"TEST_IMAGES={len(subject.test)}",
-        f"MODEL={config.kind}",
-        f"NOISE_KIND={config.eval_noise_kind}",
-        f"NOISE_FACTOR={config.eval_noise_factor}",
+        f"MODEL={config.model.kind}",
+        f"NOISE_KIND={config.evaluation.noise_kind}",
+        f"NOISE_FACTOR={config.evaluation.noise_factor}",
         f"TRAINING_NOISE_FACTOR={_training_noise(subject)}",
-        f"LATENT_DIM={config.latent_dim}",
-        f"BATCH_SIZE={config.batch_size}",
-        f"EPOCHS={config.epochs}",
-        f"BETA_MAX={config.beta}",
-        f"WARMUP_EPOCHS={config.warmup_epochs}",
-        f"GAMMA_SC={config.supcon_gamma}",
+        f"LATENT_DIM={config.model.latent_dim}",
+        f"BATCH_SIZE={config.optimiser.batch_size}",
+        f"EPOCHS={config.budget.epochs}",
+        f"BETA_MAX={config.objective.beta}",
+        f"WARMUP_EPOCHS={config.objective.warmup_epochs}",
+        f"GAMMA_SC={config.objective.supcon_gamma}",
         f"SEED={config.seed}",
         *([f"CLASSES={subject.trained.class_note}"] if subject.trained.conditional else []),
         f"Baseline (Noisy->Clean) {_row(scores.noisy)}",
@@ -87,8 +87,8 @@ def text(subject: Subject, scores: Scores) -> str:
 
 def _training_noise(subject: Subject) -> str:
     config = subject.config
-    top = config.noise_factor_max
-    return f"{config.noise_factor}" + (f" to {top}" if top is not None else "")
+    top = config.noise.factor_max
+    return f"{config.noise.factor}" + (f" to {top}" if top is not None else "")
 
 
 def _row(found: Quality) -> str:

@@ -102,12 +102,14 @@ class Subject:
     def denoises(self) -> bool:
         """Whether the trial learned or was judged on noisy images."""
         config = self.config
-        return bool(config.noise_factor or config.noise_factor_max or config.eval_noise_factor)
+        return bool(
+            config.noise.factor or config.noise.factor_max or config.evaluation.noise_factor
+        )
 
     @cached_property
     def train(self) -> Split:
         """The images that the trial learned from."""
-        return self.source.splits(("train",))["train"].take(self.config.train_size)
+        return self.source.splits(("train",))["train"].take(self.config.data.train_size)
 
     @cached_property
     def probed(self) -> Split:
@@ -125,7 +127,7 @@ class Subject:
     @cached_property
     def noisy(self) -> Tensor:
         """The same with the fixed evaluation noise; the very same at factor 0."""
-        kind, factor = self.config.eval_noise_kind, self.config.eval_noise_factor
+        kind, factor = self.config.evaluation.noise_kind, self.config.evaluation.noise_factor
         return evaluation.evaluation_noise(self.clean, kind, factor)
 
     @cached_property
@@ -154,7 +156,7 @@ class Subject:
         """A class's name in the gallery's language, if it has one in that."""
         if not self.test.labelled:
             return ""
-        return class_name(self.config.dataset, label, self.language, self.test.classes)
+        return class_name(self.config.data.dataset, label, self.language, self.test.classes)
 
     def prior(
         self, eps: NDArray[np.float32], labels: Sequence[int] | None = None
@@ -197,7 +199,7 @@ def open_subject(
     record, others = find(tracker, run_id)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
     study = _Study(tracker, record.tags.get(names.PARENT))
-    source = study.source(model.config.dataset, data, data_dir)
+    source = study.source(model.config.data.dataset, data, data_dir)
     study.check_data(source)
     test = source.splits(("test",))["test"]
     return Subject(

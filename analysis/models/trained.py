@@ -69,11 +69,11 @@ class TrainedModel:
         """Where a conditional model has the classes of what it denoises; empty for others."""
         if not self.conditional:
             return ""
-        return CLASS_SOURCES[self.config.class_source]
+        return CLASS_SOURCES[self.config.evaluation.class_source]
 
     def told(self, noisy: Tensor, labels: NDArray[np.int64] | None) -> Tensor | None:
         """The classes `(N,)` of float images as the trial's `class_source` has them."""
-        given = self.conditional and self.config.class_source == "given"
+        given = self.conditional and self.config.evaluation.class_source == "given"
         return self.denoiser.classes(noisy, labels if given else None)
 
     def denoise(self, noisy: Pixels, labels: NDArray[np.int64] | None = None) -> Floats:
@@ -108,7 +108,7 @@ class TrainedModel:
 
         generator = torch.Generator().manual_seed(seed)
         eps = torch.randn(count, self.model.noise_dim, generator=generator)
-        classes = torch.arange(count) % self.config.num_classes if self.conditional else None
+        classes = torch.arange(count) % self.config.model.num_classes if self.conditional else None
         with torch.inference_mode():
             return self.likelihood.mean(self.model.sample(eps, classes)).numpy()
 

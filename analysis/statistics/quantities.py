@@ -101,6 +101,17 @@ _KNOWN = {
 }
 
 
+_LEARNT: dict[str, Quantity] = {}
+
+
+def learn(name: str, unit: str, direction: Direction | None) -> None:
+    """Print the metric `name` of a user's own file with its unit from now on.
+
+    What this package measures keeps its own.
+    """
+    _LEARNT[name] = Quantity(name, unit, direction, ".4g")
+
+
 def quantity(metric: str) -> Quantity:
     """The quantity behind a metric's tracker name such as 'test/psnr'; unknown names print as is.
 
@@ -108,7 +119,7 @@ def quantity(metric: str) -> Quantity:
     'test PSNR (dB)'
     """
     split, _, name = metric.rpartition("/")
-    if name not in _KNOWN:
+    known = _KNOWN.get(name) or _LEARNT.get(name)
+    if known is None:
         return Quantity(metric, spec=".4g")
-    known = _KNOWN[name]
     return replace(known, label=f"{_SPLITS[split]} {known.label}") if split in _SPLITS else known

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from analysis.statistics import quantities
 from analysis.statistics.quantities import Direction
 from analysis.statistics.ranking import rank
 from analysis.statistics.search_space import Dimension, dimensions
@@ -243,6 +244,13 @@ class _Goal(BaseModel):
     direction: Direction
 
 
+class _OwnQuantity(BaseModel):
+    """What a user's file measures."""
+
+    unit: str
+    direction: Direction | None
+
+
 class _StudyFile(BaseModel):
     """What of study.json a report relies on; whatever else it holds is kept."""
 
@@ -250,6 +258,7 @@ class _StudyFile(BaseModel):
 
     title: str = ""
     objectives: list[_Goal] = []
+    quantities: dict[str, _OwnQuantity] = {}
     distributions: dict[str, str] = {}
     reference: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -298,12 +307,14 @@ class _Artifacts:
         """study.json, or nothing of it where it is not what a study writes."""
         found: dict[str, Any] = self.json(names.STUDY_FILE, {})
         try:
-            _StudyFile.model_validate(found)
+            study_file = _StudyFile.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             self.notes.append(f"{names.STUDY_FILE} cannot be used: {where}: {first['msg']}")
             return {}
+        for name, own in study_file.quantities.items():
+            quantities.learn(name, own.unit, own.direction)
         return found
 
     def baselines(self) -> tuple[Mapping[str, Any], ...]:

@@ -54,7 +54,7 @@ def before_start(plan: Plan) -> Workers:
             f"--threads is {settings.threads}, but this process may use "
             f"{_counted(cores, 'core')}: give fewer, or insist with --oversubscribe"
         )
-    asked = Asked.of(vars(settings), plan.reference.epochs, 1 + len(plan.companions))
+    asked = Asked.of(vars(settings), plan.reference.budget.epochs, 1 + len(plan.companions))
     return workers(settings, cores=cores, left=max(asked.trials * asked.seeds, asked.fixed_runs))
 
 

@@ -98,7 +98,7 @@ class Console:
                 for t in ledger.trials.values()
             ],
             asked=Asked.of(
-                vars(settings), self.plan.reference.epochs, 1 + len(self.plan.companions)
+                vars(settings), self.plan.reference.budget.epochs, 1 + len(self.plan.companions)
             ),
             metric=self.plan.objectives[0].metric,
             best=_first_value(best),

@@ -33,7 +33,7 @@ def find(definition: StudyDefinition, settings: Settings) -> Images:
 
     A published set that goes by its name is not looked at yet, which would import torch.
     """
-    dataset = settings.dataset or definition.reference.dataset
+    dataset = settings.dataset or definition.reference.data.dataset
     own = settings.data is not None or (definition.data is not None and settings.dataset is None)
     if not own and dataset in PUBLISHED_SETS:
         return Images(settings)

@@ -40,16 +40,14 @@ def _candidates(plan: Plan) -> list[tuple[str, TrialConfig]]:
 def _misfit(plan: Plan, config: TrialConfig, data: TrialData, required: list[str]) -> str | None:
     from vae_trainables.training.misfit import misfit  # imports torch: seconds
 
-    if config.dataset != plan.reference.dataset:
-        return f"dataset = {config.dataset!r}, but a study has one, {plan.reference.dataset!r}"
+    dataset, one = config.data.dataset, plan.reference.data.dataset
+    if dataset != one:
+        return f"dataset = {dataset!r}, but a study has one, {one!r}"
     return misfit(config, data, required)
 
 
 def _shape(config: TrialConfig) -> str:
     """What decides whether a configuration fits; latent sizes, weights and rates do not."""
-    return config.model_dump_json(
-        include={
-            "kind", "dataset", "image_size", "channels", "num_classes", "hidden", "widths",
-            "blocks", "evaluations",
-        }
-    ) + str(config.supcon_gamma > 0)  # fmt: skip
+    model, compares = config.model, config.objective.supcon_gamma > 0
+    sizes = model.image_shape, model.num_classes, model.hidden, model.widths, model.blocks
+    return repr((config.data.dataset, model.kind, sizes, config.evaluation.extras, compares))

@@ -31,7 +31,7 @@ def fitted(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
         "image_size": height if height == width else (height, width),
         "num_classes": max(2, len(facts.classes)),
     }
-    changes = {name: v for name, v in follows.items() if name not in config.model_fields_set}
+    changes = {name: v for name, v in follows.items() if name not in config.given}
     return changes | {"dataset": facts.name} | unlabelled(config, facts)
 
 
@@ -39,7 +39,7 @@ def unlabelled(config: TrialConfig, facts: Facts | None) -> dict[str, Any]:
     """What is held at a value because there are no labels, and therefore not searched."""
     if facts is None or facts.labelled:
         return {}
-    return {"supcon_gamma": 0.0, "supcon_temperature": config.supcon_temperature}
+    return {"supcon_gamma": 0.0, "supcon_temperature": config.objective.supcon_temperature}
 
 
 def check_labels(
@@ -49,7 +49,7 @@ def check_labels(
     if facts is None or facts.labelled:
         return
     for config in configs:
-        if config.kind == CONDITIONAL:
+        if config.model.kind == CONDITIONAL:
             raise InputError(
                 f"{facts.name} has no labels, which {CONDITIONAL} is conditioned on: --set kind="
                 "conv_vae, or label the images (a folder per class)"
@@ -74,6 +74,6 @@ def remarks(config: TrialConfig, facts: Facts | None, shown: Iterable[str]) -> l
     ]
     if not facts.labelled:
         lines.append("without labels there are no SupCon, no probe and no figures by class")
-    if facts.images < config.batch_size:
+    if facts.images < config.optimiser.batch_size:
         lines.append(f"{facts.images} training images are less than a batch: an epoch is one step")
     return lines + list(shown)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from studies.definition import Space, StudyDefinition
 from studies.errors import InputError
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import SETTINGS, TrialConfig
 
 FLAGS = ("epochs", "dataset", "train_size", "batch_size", "precision", "seed", "threads")
 """Fields of a configuration that have a flag of their own."""
@@ -94,7 +94,7 @@ def parse(texts: Iterable[str], definition: StudyDefinition, held: Mapping[str, 
             raise InputError(f"--set {name} is given twice: give it once")
         if name in FLAGS:
             raise InputError(f"--set {text}: {name} has a flag, --{name.replace('_', '-')}")
-        if name in TrialConfig.model_fields:
+        if name in SETTINGS:
             fields[name] = _validated(text, name, value, definition.reference)
         elif name in distributions:
             choices[name] = _choice(text, value, distributions[name])
@@ -107,10 +107,10 @@ def parse(texts: Iterable[str], definition: StudyDefinition, held: Mapping[str, 
 def _validated(text: str, name: str, value: Any, reference: TrialConfig) -> Any:
     """The value as the field has it: a list becomes the tuple that a configuration holds."""
     try:
-        config = TrialConfig.model_validate(reference.model_dump() | {name: value})
+        config = reference.model_copy(update={name: value})
     except ValidationError as error:
         raise InputError(f"--set {text}: {error.errors()[0]['msg']}") from error
-    return getattr(config, name)
+    return config.setting(name)
 
 
 def suggestions(space: Space) -> dict[str, BaseDistribution]:
@@ -148,7 +148,7 @@ def _choice(text: str, value: Any, distribution: BaseDistribution) -> Any:
 
 
 def _closest(name: str, others: Iterable[str]) -> str:
-    possible = sorted({*TrialConfig.model_fields, *others} - set(FLAGS))
+    possible = sorted({*SETTINGS, *others} - set(FLAGS))
     close = difflib.get_close_matches(name, possible, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"names: {', '.join(possible)}"
 
@@ -159,7 +159,7 @@ def _with_idle_choices(
     """Pin what decides over pinned fields alone, such as whether there is such a term at all."""
     idle = {}
     for name, distribution in distributions.items():
-        free = name not in TrialConfig.model_fields and name not in pins.choices
+        free = name not in SETTINGS and name not in pins.choices
         if pins.fields and free and isinstance(distribution, CategoricalDistribution):
             outcomes = [
                 _at(definition, pins, distributions, {name: choice})

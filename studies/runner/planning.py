@@ -19,7 +19,7 @@ from studies.runner import fitting, pins
 from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
 from studies.scheduling.pruning import SuccessiveHalving
-from vae_trainables.config import TrialConfig, stable_hash
+from vae_trainables.config import TrialConfig, setting_of, stable_hash
 
 if TYPE_CHECKING:
     from vae_trainables.datasets import Facts
@@ -92,7 +92,7 @@ class Plan:
             "space": stable_hash([source, self.pins.as_text()] if self.pins else source),
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
-            "fixed": self.reference.model_dump(mode="json", exclude={"seed"}),
+            "fixed": self.reference.flat(without=["seed"]),
         }
 
     def pruner(self) -> SuccessiveHalving | None:
@@ -102,7 +102,7 @@ class Plan:
         return SuccessiveHalving(
             grace=self.settings.grace,
             eta=self.settings.eta,
-            max_epochs=self.reference.epochs,
+            max_epochs=self.reference.budget.epochs,
             direction=self.definition.prune_on.direction,
         )
 
@@ -129,7 +129,7 @@ class Plan:
 
 def _trained(config: TrialConfig) -> dict[str, Any]:
     """What decides about a trial's figures, up to the seed and what is looked at."""
-    return config.model_dump(exclude={"seed", "threads", "evaluations", *WATCH})
+    return config.flat(without=["seed", "threads", "evaluations", *WATCH])
 
 
 def suggestions(plan: Plan) -> list[TrialConfig]:
@@ -152,7 +152,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
             )
     objectives = [definition.objectives[name] for name in names]
     wanted = {o.evaluation for o in [*objectives, definition.prune_on] if o.evaluation}
-    evaluations = set(definition.reference.evaluations) | wanted
+    evaluations = set(definition.reference.evaluation.extras) | wanted
     changes: dict[str, Any] = {
         "seed": settings.seed,
         "threads": settings.threads,
@@ -184,7 +184,7 @@ def _watched(
 
     `--reference` optimises nothing: its trials watch what the reference says.
     """
-    if settings.reference or "watch" in definition.reference.model_fields_set:
+    if settings.reference or "watch" in definition.reference.given:
         return {}
     return {"watch": objectives[0].metric, "watch_direction": objectives[0].direction}
 
@@ -214,11 +214,10 @@ def _try_space(plan: Plan, facts: Facts | None = None) -> None:
 def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
     """`config` with changes, validated; InputError if a value cannot be."""
     try:
-        return TrialConfig.model_validate(config.model_dump() | changes)
+        return config.model_copy(update=changes)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "configuration"
-        raise InputError(f"{where} = {first['input']!r}: {first['msg']}") from error
+        raise InputError(f"{setting_of(first)} = {first['input']!r}: {first['msg']}") from error
 
 
 def search_source(plan: Plan, ledger: Ledger) -> Callable[[], LedgerTrial | None]:

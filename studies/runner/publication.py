@@ -21,10 +21,12 @@ from studies.runner.planning import Plan
 from studies.tracker import names
 from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
+from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
 from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.objective import terms
 
 EXAMPLES = 256  # validation images that every report shows models on
 QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")
@@ -36,7 +38,7 @@ def study_tags(plan: Plan) -> dict[str, Any]:
     state, _ = provenance.git_state()
     return {
         names.KIND: plan.definition.kind,
-        names.DATASET: plan.reference.dataset,
+        names.DATASET: plan.reference.data.dataset,
         names.COMMIT: state["commit"],
         names.STATUS: "running",
     }
@@ -48,7 +50,7 @@ def trial_tags(plan: Plan) -> dict[str, str]:
     versions = {f"vae.version.{name}": v for name, v in provenance.versions().items()}
     return {
         names.KIND: plan.definition.kind,
-        names.DATASET: plan.reference.dataset,
+        names.DATASET: plan.reference.data.dataset,
         names.COMMIT: state["commit"],
         "vae.dirty": str(state["dirty"]).lower(),
         "vae.device": "cuda" if plan.settings.gpus else "cpu",
@@ -71,17 +73,17 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
 
 def data_sets(plan: Plan, data: TrialData) -> list[dict[str, Any]]:
     """The images that trials see, as MLflow lists data sets: it filters runs by them."""
-    splits = {"training": data.train.take(plan.reference.train_size), "validation": data.val}
+    splits = {"training": data.train.take(plan.reference.data.train_size), "validation": data.val}
     if data.test is not None:
         splits["test"] = data.test
     folder = plan.settings.data_dir
     return [
         {
             "context": context,
-            "name": f"{plan.reference.dataset} {context}",
+            "name": f"{plan.reference.data.dataset} {context}",
             "digest": split.fingerprint(),
             "profile": {"images": len(split), "shape": list(split.images.shape[1:])},
-            "source": str(folder.absolute()) if folder else plan.reference.dataset,
+            "source": str(folder.absolute()) if folder else plan.reference.data.dataset,
         }
         for context, split in splits.items()
     ]
@@ -97,28 +99,28 @@ def publish_baselines(
     """
     config = plan.reference
     split = data.test if split_name == "test" else data.val
-    if config.eval_noise_factor == 0 or split is None:
+    if config.evaluation.noise_factor == 0 or split is None:
         return
-    if len(data.train.take(config.train_size)) < baselines.LEAST_IMAGES:
+    if len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES:
         return
     training = baseline_training(config, data)
     clean = as_float(split.images)
-    noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)
-    asked = baselines.BASELINES if split_name == "test" else QUICK_BASELINES
+    noisy = evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor)
+    asked = [*(baselines.BASELINES if split_name == "test" else QUICK_BASELINES), *baselines.OWN]
     rows = baselines.evaluate_all(
         training,
         noisy,
         clean,
-        components=config.latent_dim,
-        names=baselines.affordable(asked, config.pixels),
+        components=config.model.latent_dim,
+        names=baselines.affordable(asked, config.model.pixels),
     )
     path = folder / "record" / names.BASELINES_FILE
     others = read_whole(path) or []
     kept = [row for row in others if row["split"] != split_name]
     _write(tracker, path, json.dumps(kept + [{"split": split_name, **r} for r in rows], indent=1))
-    if not baselines.affordable(["wiener"], config.pixels):
+    if not baselines.affordable(["wiener"], config.model.pixels):
         return
-    wiener = baselines.BASELINES["wiener"](training, config.latent_dim)
+    wiener = baselines.BASELINES["wiener"](training, config.model.latent_dim)
     shown = wiener.denoise(_noisy_examples(plan, data))
     _write_examples(
         tracker, folder, example_arrays(plan, data) | {"baseline/wiener": _uint8(shown)}
@@ -127,9 +129,9 @@ def publish_baselines(
 
 def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:
     """The training images, clean and with noise of the evaluation's kind but other draws."""
-    images = data.train.take(config.train_size).images
+    images = data.train.take(config.data.train_size).images
     clean = as_float(images)
-    kind, factor = config.eval_noise_kind, config.eval_noise_factor
+    kind, factor = config.evaluation.noise_kind, config.evaluation.noise_factor
     return baselines.Training(images, evaluation_noise(clean, kind, factor, draw_number=1))
 
 
@@ -169,6 +171,7 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
         "distributions": distributions(plan),
         "reference": plan.reference.model_dump(mode="json"),
         "pinned": plan.pins.as_text(),
+        "quantities": own_quantities(),
         "classes": list(data.val.classes),
         "labelled": data.val.labelled,
         "settings": {
@@ -177,6 +180,17 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
             if name != "tracking_uri"  # it may hold a password
         },
         "command": provenance.command(plan.definition.command),
+    }
+
+
+def own_quantities() -> dict[str, dict[str, str | None]]:
+    """Unit and better direction of what users' files measure and add to losses, by name."""
+    direction = {"lower": "minimize", "higher": "maximize"}
+    added = {term.name: (term.unit, None) for term in terms.registered() if term.own}
+    measured = {m.name: (m.unit, direction[m.better]) for m in metrics.OWN.values()}
+    return {
+        name: {"unit": unit, "direction": better}
+        for name, (unit, better) in (added | measured).items()
     }
 
 
@@ -201,8 +215,8 @@ def example_arrays(plan: Plan, data: TrialData) -> dict[str, Any]:
         "codes_images": data.val.images[:CODES].numpy(),
         "codes_labels": data.val.labels[:CODES].numpy(),
         "split": np.array("val"),
-        "eval_noise_kind": np.array(config.eval_noise_kind),
-        "eval_noise_factor": np.array(config.eval_noise_factor),
+        "eval_noise_kind": np.array(config.evaluation.noise_kind),
+        "eval_noise_factor": np.array(config.evaluation.noise_factor),
     }
 
 
@@ -210,7 +224,9 @@ def _noisy_examples(plan: Plan, data: TrialData) -> Tensor:
     """The first validation images with the noise they are evaluated with."""
     config = plan.reference
     clean = as_float(data.val.images)
-    return evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)[:EXAMPLES]
+    return evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor)[
+        :EXAMPLES
+    ]
 
 
 def _uint8(images: Tensor) -> np.ndarray[Any, Any]:

@@ -52,7 +52,9 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
     opens_test = any(phase != "search" for phase in phases(settings))
     splits = ("train", "val", "test") if opens_test else ("train", "val")
     try:
-        source = source or datasets.open_source(plan.reference.dataset, data_dir=settings.data_dir)
+        source = source or datasets.open_source(
+            plan.reference.data.dataset, data_dir=settings.data_dir
+        )
         found = source.splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error

@@ -227,11 +227,11 @@ def _confirmations(study: BulkStudy, trials: list[_Trial]) -> list[_Trial]:
 
 def plateau(config: TrialConfig) -> float:
     """The MSE that a configuration would reach after endless training, without luck."""
-    rate = 0.0105 + 0.06 / config.latent_dim**0.75
-    distortion = 0.0012 * np.log1p(config.beta) * 2
-    mismatch = 0.01 * (config.noise_factor - 0.45) ** 2
-    step_size = 0.0006 * np.log10(config.lr / 1.2e-3) ** 2
-    supcon = 0.002 * (config.supcon_gamma / 300) ** 0.7
+    rate = 0.0105 + 0.06 / config.model.latent_dim**0.75
+    distortion = 0.0012 * np.log1p(config.objective.beta) * 2
+    mismatch = 0.01 * (config.noise.factor - 0.45) ** 2
+    step_size = 0.0006 * np.log10(config.optimiser.lr / 1.2e-3) ** 2
+    supcon = 0.002 * (config.objective.supcon_gamma / 300) ** 0.7
     return float(rate + distortion + mismatch + step_size + supcon)
 
 
@@ -243,9 +243,9 @@ def curves(trial: _Trial, seed: int) -> dict[str, np.ndarray]:
     decay = 0.05 * epoch ** -(0.9 + 0.2 * rng.random())
     jitter = 1 + 0.01 * rng.standard_normal(len(epoch)) / np.sqrt(epoch)
     mse = (plateau(trial.config) * luck + decay * 0.25) * jitter
-    kl = 16 * np.log2(1 + trial.config.latent_dim / 4) / (1 + trial.config.beta)
+    kl = 16 * np.log2(1 + trial.config.model.latent_dim / 4) / (1 + trial.config.objective.beta)
     recon = 215 + 1500 * mse
-    supcon = 5.54 - 0.35 * np.log1p(trial.config.supcon_gamma)
+    supcon = 5.54 - 0.35 * np.log1p(trial.config.objective.supcon_gamma)
     ones = np.ones(len(epoch))
     found = {
         "val/mse": mse,
@@ -254,14 +254,14 @@ def curves(trial: _Trial, seed: int) -> dict[str, np.ndarray]:
         "val/neg_elbo": recon + kl,
         "val/recon": recon,
         "val/kl": kl * ones,
-        "val/active_units": np.floor(min(trial.config.latent_dim, 4 + 3 * kl)) * ones,
-        "val/probe": 0.79 + 0.017 * np.log1p(trial.config.supcon_gamma) + 0.004 * jitter,
-        "train/loss": recon * 0.99 + trial.config.beta * kl,
+        "val/active_units": np.floor(min(trial.config.model.latent_dim, 4 + 3 * kl)) * ones,
+        "val/probe": 0.79 + 0.017 * np.log1p(trial.config.objective.supcon_gamma) + 0.004 * jitter,
+        "train/loss": recon * 0.99 + trial.config.objective.beta * kl,
         "train/recon": recon * 0.99,
         "train/kl": kl * ones,
         "train/supcon": supcon * ones,
-        "beta": trial.config.beta * np.minimum(1, epoch / 8),
-        "lr": trial.config.lr * ones,
+        "beta": trial.config.objective.beta * np.minimum(1, epoch / 8),
+        "lr": trial.config.optimiser.lr * ones,
         "time/epoch_s": EPOCH_MS / 1000 * (0.9 + 0.1 * rng.random(len(epoch))),
     }
     if trial.phase == "confirm":

@@ -21,5 +21,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedStudy:
         ),
     ]
     folder = tmp_path_factory.mktemp("trained")
-    settings = {"trials": 2, "epochs": BETTER.epochs, "confirm_top": 1, "confirm_seeds": 2}
+    settings = {"trials": 2, "epochs": BETTER.budget.epochs, "confirm_top": 1, "confirm_seeds": 2}
     return trained_study.write(folder, "Gürültü giderme 2/3", planned, **settings)

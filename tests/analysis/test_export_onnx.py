@@ -28,7 +28,7 @@ def untrained(**changes: object) -> Denoiser:
     config = TrialConfig(latent_dim=6, hidden=(32,), width=0.25).model_copy(update=changes)
     model = build_model(config).eval()
     classifier = FeatureNet().eval() if model.conditional else None
-    return Denoiser(config, model, likelihoods.build(config), classifier)
+    return Denoiser(config, model, likelihoods.build(config.model), classifier)
 
 
 def onnx_run(path: Path, images: np.ndarray) -> list[np.ndarray]:

@@ -20,6 +20,8 @@ from analysis.models.trained import TrainedModel
 from analysis.tracker.client import Record
 from tests.vae_trainables.cohort.support import config, run_cohort, small_data
 from vae_trainables.config import (
+    BETA_SCHEDULES,
+    NOISE_KINDS,
     BetaSchedule,
     ClassSource,
     LikelihoodKind,
@@ -106,7 +108,7 @@ def test_every_way_to_a_figure_gives_the_same(case: Case) -> None:
     _the_published_model_denoises_as_tested(case, test)
     _the_gallery_shows_what_was_tested(case, test)
     _the_report_denoises_as_evaluated(case)
-    if trial.config.variational:
+    if trial.config.model.variational:
         assert test["iw_gain"] >= 0
         assert test["iw_nll"] < test["neg_elbo"]  # here of the same images
 
@@ -114,8 +116,10 @@ def test_every_way_to_a_figure_gives_the_same(case: Case) -> None:
 def _training_terms_are_the_evaluations(case: Case, test: dict[str, float]) -> None:
     """With the evaluation's noise and draw, all images as one batch."""
     trial, chosen = case.trial, case.trial.config
-    clean, noisy = case.evaluator.images("val", chosen.eval_noise_kind, chosen.eval_noise_factor)
-    eps = case.evaluator.latents(len(clean), trial.noise_dim) if chosen.variational else None
+    clean, noisy = case.evaluator.images(
+        "val", chosen.evaluation.noise_kind, chosen.evaluation.noise_factor
+    )
+    eps = case.evaluator.latents(len(clean), trial.noise_dim) if chosen.model.variational else None
     told = case.subject.told
     with torch.no_grad():
         output = trial.model.eval()(noisy, eps, told)
@@ -125,24 +129,26 @@ def _training_terms_are_the_evaluations(case: Case, test: dict[str, float]) -> N
     assert float(terms.values["recon"] + terms.values["kl"]) == pytest.approx(
         test["neg_elbo"], **ROUNDING
     )
-    if chosen.variational:
+    if chosen.model.variational:
         assert float(terms.loss) == pytest.approx(test["neg_elbo"], **ROUNDING)
 
 
 def _the_published_model_denoises_as_tested(case: Case, test: dict[str, float]) -> None:
     chosen, labels = case.trial.config, data().val.labels.numpy()
-    clean, noisy = case.evaluator.images("test", chosen.eval_noise_kind, chosen.eval_noise_factor)
+    clean, noisy = case.evaluator.images(
+        "test", chosen.evaluation.noise_kind, chosen.evaluation.noise_factor
+    )
 
     def mse(given: Any) -> float:
         made = torch.from_numpy(case.denoiser.denoise(noisy.numpy(), given))
         return float((made - clean).square().mean())
 
-    if not chosen.conditional:
+    if not chosen.model.conditional:
         assert mse(None) == pytest.approx(test["mse"], **ROUNDING)
         return
     given, predicted = mse(labels), mse(None)
     assert given != predicted
-    if chosen.class_source == "given":
+    if chosen.evaluation.class_source == "given":
         assert given == pytest.approx(test["mse"], **ROUNDING)
         assert predicted == pytest.approx(test["predicted_mse"], **ROUNDING)
     else:
@@ -156,7 +162,7 @@ def _the_gallery_shows_what_was_tested(case: Case, test: dict[str, float]) -> No
     dimensions = generation.dimensions(case.subject)
     assert sum(each.kl for each in dimensions) == pytest.approx(test["kl"], **ROUNDING)
     assert sum(each.active for each in dimensions) == test["active_units"]
-    if case.trial.config.kind in comparison.COUNTERPARTS:
+    if case.trial.config.model.kind in comparison.COUNTERPARTS:
         table = comparison.measure(case.subject.trained, case.subject)
         assert table.recon == pytest.approx(test["recon"], **ROUNDING)
         assert table.kl == pytest.approx(test["kl"], **ROUNDING)
@@ -167,7 +173,11 @@ def _the_report_denoises_as_evaluated(case: Case) -> None:
     """From grey levels, as a report's examples are."""
     val, chosen = data().val, case.trial.config
     made = case.subject.trained.denoise(val.images.numpy(), val.labels.numpy())
-    given = val.labels.numpy() if chosen.conditional and chosen.class_source == "given" else None
+    given = (
+        val.labels.numpy()
+        if chosen.model.conditional and chosen.evaluation.class_source == "given"
+        else None
+    )
     np.testing.assert_array_equal(made, case.denoiser.denoise(val.images.numpy(), given))
 
 
@@ -183,8 +193,8 @@ def test_a_cohorts_validation_is_the_evaluators(
     assert found == pytest.approx(expected, rel=2e-6)
 
 
-@pytest.mark.parametrize("noise", get_args(NoiseKind))
-@pytest.mark.parametrize("schedule", get_args(BetaSchedule))
+@pytest.mark.parametrize("noise", tuple(NOISE_KINDS))
+@pytest.mark.parametrize("schedule", tuple(BETA_SCHEDULES))
 def test_the_logged_loss_is_its_logged_terms_under_the_logged_weight(
     schedule: BetaSchedule, noise: NoiseKind
 ) -> None:
@@ -197,14 +207,14 @@ def test_the_logged_loss_is_its_logged_terms_under_the_logged_weight(
     for _ in range(3):
         found = trial.run_epoch()
         weighted = found["train/recon"] + found["beta"] * found["train/kl"]
-        weighted += chosen.supcon_gamma * found["train/supcon"]
+        weighted += chosen.objective.supcon_gamma * found["train/supcon"]
         assert found["train/loss"] == pytest.approx(weighted, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_configuration_knows_what_its_model_is(kind: str) -> None:
     chosen = settings(kind, "bernoulli")
-    assert chosen.conditional == build(chosen).conditional
+    assert chosen.model.conditional == build(chosen.model).conditional
 
 
 def test_class_sources_have_their_words() -> None:

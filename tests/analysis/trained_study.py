@@ -76,7 +76,7 @@ def noisy_and_clean(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A split with the noise that trials are judged on, float32 `(N, C, H, W)`."""
     clean = as_float(getattr(data or digits(), split).images)
-    noisy = evaluation_noise(clean, config.eval_noise_kind, config.eval_noise_factor)
+    noisy = evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor)
     return noisy.numpy(), clean.numpy()
 
 
@@ -117,7 +117,7 @@ def _trained(
     delivery: Delivery, planned: Planned, folder: Path, data: TrialData
 ) -> dict[str, float]:
     opens_test = planned.phase != "search"
-    if planned.config.conditional:
+    if planned.config.model.conditional:
         data = replace(data, classifier=untrained_classifier())
     trial = Session(planned.config, data, folder, open_test=opens_test)
     tags = {
@@ -175,8 +175,8 @@ def _files(folder: Path, name: str, settings: dict[str, Any], data: TrialData) -
         codes_images=val.images.numpy(),
         codes_labels=val.labels.numpy(),
         split=np.array("val"),
-        eval_noise_kind=np.array(TINY.eval_noise_kind),
-        eval_noise_factor=np.array(TINY.eval_noise_factor),
+        eval_noise_kind=np.array(TINY.evaluation.noise_kind),
+        eval_noise_factor=np.array(TINY.evaluation.noise_factor),
     )
     return [study, origin, examples]
 

@@ -284,7 +284,7 @@ def assert_whole(study: Study, trials: int) -> None:
         epochs = sorted(row.reports)
         assert epochs == list(range(1, len(epochs) + 1)), f"{key}: {epochs}"
         if row.status == "finished":
-            assert len(epochs) == row.config.epochs, key
+            assert len(epochs) == row.config.budget.epochs, key
         for name, points in study.points(key).items():
             assert [step for step, _ in points] == epochs, f"{key}: {name}"
         mse = study.points(key).get("val/mse", [])

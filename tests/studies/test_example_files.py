@@ -68,7 +68,7 @@ def test_an_example_file_is_planned_trained_and_resumed(name: str, tmp_path: Pat
         session = Session(config, data, folder, open_test=False)
         assert session.next_record().metrics == first.metrics
         assert session.next_record().outcome == "finished"
-        assert set(config.own) <= set(config.model_dump())
+        assert set(config.model.own) <= set(config.model_dump())
 
 
 @pytest.mark.parametrize("name", ["colour_resnet_vae.py", "unet_denoiser.py"])

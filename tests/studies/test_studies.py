@@ -62,7 +62,7 @@ def test_whatever_the_space_suggests_can_be_built(definition: StudyDefinition) -
     configs = [plan.configure(study.ask()) for _ in range(200)]
     assert len({config.fingerprint() for config in configs}) > 100
     for config in configs[:20]:
-        models.build(config)
+        models.build(config.model)
 
 
 def test_every_objective_can_be_asked_for(definition: StudyDefinition) -> None:
@@ -70,7 +70,7 @@ def test_every_objective_can_be_asked_for(definition: StudyDefinition) -> None:
         plan = make_plan(definition, Settings(objective=name))
         assert plan.objectives == [objective]
         if objective.evaluation:
-            assert objective.evaluation in plan.reference.evaluations
+            assert objective.evaluation in plan.reference.evaluation.extras
 
 
 def test_help_of_every_study_tells_its_title(definition: StudyDefinition) -> None:
@@ -92,18 +92,18 @@ def test_reference_runs_train_exactly_the_reference(definition: StudyDefinition)
     (config, _, is_reference), *_ = reference_runs(make_plan(definition, settings))
     assert is_reference
     asked = {"evaluations"}  # of the objective; they change no weight
-    assert config.model_dump(exclude=asked) == definition.reference.model_dump(exclude=asked)
+    assert config.flat(without=asked) == definition.reference.flat(without=asked)
 
 
 def test_reference_runs_can_be_cut_short(definition: StudyDefinition) -> None:
     settings = with_preset(vars(Settings(reference=True, epochs=2)))
-    assert make_plan(definition, settings).reference.epochs == 2
+    assert make_plan(definition, settings).reference.budget.epochs == 2
 
 
 def test_vae_against_ae_trains_both_on_the_same_seeds() -> None:
     plan = _plan("vae_vs_ae", Settings(reference=True, seeds=2, train_size=100))
     runs = reference_runs(plan)
-    assert [(c.kind, c.seed, main) for c, _, main in runs] == [
+    assert [(c.model.kind, c.seed, main) for c, _, main in runs] == [
         ("mlp_vae", 0, True),
         ("mlp_ae", 0, False),
         ("mlp_vae", 1, True),
@@ -111,7 +111,7 @@ def test_vae_against_ae_trains_both_on_the_same_seeds() -> None:
     ]
     first, second = runs[0][0], runs[1][0]
     assert second == first.model_copy(update={"kind": "mlp_ae"})  # flags reach both
-    assert first.train_size == 100
+    assert first.data.train_size == 100
 
 
 def test_an_autoencoder_is_suggested_no_beta() -> None:
@@ -121,13 +121,13 @@ def test_an_autoencoder_is_suggested_no_beta() -> None:
     trials = [study.ask() for _ in range(40)]
     configs = [plan.configure(trial) for trial in trials]
     for trial, config in zip(trials, configs, strict=True):
-        assert ("beta" in trial.params) == config.variational
+        assert ("beta" in trial.params) == config.model.variational
 
 
 def test_supcon_can_be_absent_or_strong_in_the_representation_sweep() -> None:
     plan = _plan("representation_sweep", Settings())
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    gammas = [plan.configure(study.ask()).supcon_gamma for _ in range(100)]
+    gammas = [plan.configure(study.ask()).objective.supcon_gamma for _ in range(100)]
     assert 0.0 in gammas
     assert max(gammas) > 100
 

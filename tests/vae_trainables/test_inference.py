@@ -39,7 +39,7 @@ def denoiser(weights: Path) -> Denoiser:
 def test_it_computes_what_the_evaluation_computes(denoiser: Denoiser) -> None:
     model = build_model(CONFIG)
     batch = torch.from_numpy(IMAGES)[:, None]
-    expected = evaluation.denoise(model, likelihoods.build(CONFIG), batch).numpy()
+    expected = evaluation.denoise(model, likelihoods.build(CONFIG.model), batch).numpy()
     np.testing.assert_array_equal(denoiser.denoise(IMAGES[:, None]), expected)
     with torch.inference_mode():
         np.testing.assert_array_equal(denoiser.encode(IMAGES), model.encode(batch)[0].numpy())
@@ -84,8 +84,8 @@ def test_read_only_and_strided_arrays_are_taken_and_left_alone(
 @pytest.mark.parametrize("kind", list(models.KINDS))
 def test_no_images_give_no_images(kind: str) -> None:
     config = TrialConfig(kind=kind, widths=(4, 8), hidden=(8,), latent_dim=5, blocks=1)
-    net = FeatureNet().eval() if config.conditional else None
-    denoiser = Denoiser(config, build_model(config).eval(), likelihoods.build(config), net)
+    net = FeatureNet().eval() if config.model.conditional else None
+    denoiser = Denoiser(config, build_model(config).eval(), likelihoods.build(config.model), net)
     assert denoiser.denoise(np.zeros((0, 28, 28))).shape == (0, 28, 28)
     assert denoiser.encode(np.zeros((0, 28, 28))).shape == (0, denoiser.model.noise_dim)
 
@@ -119,7 +119,7 @@ def test_a_value_that_rounding_pushed_over_the_edge_is_still_an_image(denoiser: 
 
 def test_colour_models_take_channels_only() -> None:
     config = TrialConfig(kind="mlp_ae", hidden=(8,), channels=3, image_size=16)
-    colour = Denoiser(config, models.build(config).eval(), likelihoods.build(config))
+    colour = Denoiser(config, models.build(config.model).eval(), likelihoods.build(config.model))
     assert colour.denoise(np.zeros((2, 3, 16, 16))).shape == (2, 3, 16, 16)
     with pytest.raises(ImagesError, match=r"expected images of shape \(N, 3, 16, 16\)"):
         colour.denoise(np.zeros((2, 16, 16)))
@@ -146,7 +146,7 @@ def told() -> Denoiser:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         net = FeatureNet().eval()
-    return Denoiser(config, build_model(config).eval(), likelihoods.build(config), net)
+    return Denoiser(config, build_model(config).eval(), likelihoods.build(config.model), net)
 
 
 def test_classes_are_taken_as_given_or_predicted(told: Denoiser) -> None:

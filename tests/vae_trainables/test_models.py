@@ -292,7 +292,7 @@ def test_no_value_is_looked_at_on_the_way(kind: str) -> None:
     """Meta tensors have no values: branching on one, as a captured graph cannot, would raise."""
     config = TrialConfig(kind=kind, **SMALL, supcon_gamma=1.0, free_bits=0.1)
     with torch.device("meta"):
-        model = models.build(config)
+        model = models.build(config.model)
         x, labels = torch.empty(5, 1, 28, 28), torch.empty(5, dtype=torch.int64)
         output = model(x, torch.empty(5, model.noise_dim), labels)
         loss = losses.objective(output, x, labels, config, 1.0).loss

@@ -83,9 +83,9 @@ def test_own_settings_stand_beside_all_others_and_travel_as_text() -> None:
     assert TrialConfig.model_validate_json(own.model_dump_json()) == own
     assert TrialConfig.from_texts(
         {k: str(v) for k, v in {"hidden_size": 12}.items()} | {"kind": "pixels"}
-    ).own == {"hidden_size": 12}
+    ).model.own == {"hidden_size": 12}
     assert own.fingerprint() != config(hidden_size=13).fingerprint()
-    assert config().own == {"hidden_size": 8}
+    assert config().model.own == {"hidden_size": 8}
 
 
 def test_a_configuration_without_own_settings_is_dumped_as_it_always_was() -> None:

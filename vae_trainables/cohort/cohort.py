@@ -88,7 +88,7 @@ class Cohort:
         self._check_size()
         torch.set_num_threads(config.threads)
         self._evaluator = Evaluator(data, self.device)
-        train = data.train.take(config.train_size)
+        train = data.train.take(config.data.train_size)
         images, labels = train.images.to(self.device), train.labels.to(self.device)
         self._resident = replace(data, train=replace(train, images=images, labels=labels))
         self._seats: dict[int, _Seat] = {}
@@ -129,10 +129,13 @@ class Cohort:
         template = build_model(self.extent.template(config))
         width = template.noise_dim
         images, labels = self._resident.train.images, self._resident.train.labels
-        batch_size = min(config.batch_size, len(images))
+        batch_size = min(config.optimiser.batch_size, len(images))
         bank = Bank(template, slots, device)
         forward = build_forward(
-            template.to(device), self.ways.convolution, config.precision, fused=self.key.fusible
+            template.to(device),
+            self.ways.convolution,
+            config.optimiser.precision,
+            fused=self.key.fusible,
         )
         vectors = SlotVectors(
             slots,
@@ -152,8 +155,8 @@ class Cohort:
             images=images,
             labels=labels,
             batch_size=batch_size,
-            variational=config.variational,
-            precision=config.precision,
+            variational=config.model.variational,
+            precision=config.optimiser.precision,
         )
         self._step = self._lock_step.step
         self._validation = StackedValidation(
@@ -168,7 +171,7 @@ class Cohort:
         return CounterRandomness(self.config, self.extent.terms, vectors)
 
     def _adam(self, bank: Bank) -> StackedAdam:
-        decoupled = self.config.optimizer == "adamw"
+        decoupled = self.config.optimiser.algorithm == "adamw"
         if self.ways.adam != "flat":
             return PerSlotAdam(bank, decoupled=decoupled)
         if self.ways.kernels:
@@ -186,7 +189,7 @@ class Cohort:
             raise CohortError(f"a cohort needs at least 1 slot, not {self.slots}")
         if self.slots > 1 and not self.key.fusible:
             raise CohortError(
-                f"{self.config.kind} models cannot be fused: {self.key.obstacle}; "
+                f"{self.config.model.kind} models cannot be fused: {self.key.obstacle}; "
                 f"give 1 slot, not {self.slots}"
             )
 
@@ -335,7 +338,7 @@ class Cohort:
                 self._step = self._lock_step.step
         own = {slot: proof.alone(member, slot, self.bank) for slot, member in members.items()}
         distance = max(traces[slot].distance(own[slot]) for slot in members)
-        if distance > proof.LIKE_ALONE[self.config.precision]:
+        if distance > proof.LIKE_ALONE[self.config.optimiser.precision]:
             return f"stacked steps differ by {distance:.1%} from a trial's own"
         together, alone = self.rehearse(proof.TIMED_STEPS), proof.images_per_s(members[0])
         if together < proof.WORTH * alone:

@@ -95,25 +95,24 @@ class Extent:
     def template(self, config: TrialConfig) -> TrialConfig:
         """`config` with the widest model."""
         changes: dict[str, Any] = {"latent_dim": self.latent_dim}
-        if config.kind in PADDED:
+        if config.model.kind in PADDED:
             changes |= {_layers(config): self.sizes, "width": 1.0}
         return config.model_copy(update=changes)
 
 
 def fusion_key(config: TrialConfig) -> FusionKey:
     """The key of `config`: settings without effect on its kind or terms do not count."""
-    weights = set(config.model_extra or {}) - set(config.own)
-    shared: dict[str, Any] = config.model_dump(mode="json", exclude={*PER_SLOT, *weights})
-    padded = config.kind in PADDED
+    shared = config.flat(without=PER_SLOT | config.objective.own.keys())
+    padded = config.model.kind in PADDED
     if padded:
         for name in ("hidden", "widths", "width", "blocks", "num_classes", "class_source"):
             del shared[name]
-        shared["layers"] = len(getattr(config, _layers(config)))
+        shared["layers"] = len(getattr(config.model, _layers(config)))
     else:
-        shared["latent_dim"] = config.latent_dim
+        shared["latent_dim"] = config.model.latent_dim
     if "noise" not in step_terms(config):
         del shared["noise_kind"]
-    reason = "" if padded else obstacle(config)
+    reason = "" if padded else obstacle(config.model)
     return FusionKey(json.dumps(shared, sort_keys=True), reason)
 
 
@@ -128,23 +127,23 @@ def extent(config: TrialConfig, like: Iterable[TrialConfig] = ()) -> Extent:
 
 def _own_extent(config: TrialConfig) -> Extent:
     sizes: tuple[int, ...] = ()
-    if config.kind in PADDED:
-        sizes = scaled(getattr(config, _layers(config)), config.width)
-    return Extent(config.latent_dim, sizes, loss_names(config), step_terms(config))
+    if config.model.kind in PADDED:
+        sizes = scaled(getattr(config.model, _layers(config)), config.model.width)
+    return Extent(config.model.latent_dim, sizes, loss_names(config), step_terms(config))
 
 
 def _layers(config: TrialConfig) -> str:
     """The setting that holds the sizes of the layers."""
-    return "hidden" if config.kind.startswith("mlp") else "widths"
+    return "hidden" if config.model.kind.startswith("mlp") else "widths"
 
 
 def loss_names(config: TrialConfig) -> frozenset[str]:
     """The terms of the loss, their settings, and `likelihood/KIND`."""
-    return terms.active_names(config) | {f"likelihood/{config.likelihood}"}
+    return terms.active_names(config) | {f"likelihood/{config.model.likelihood}"}
 
 
 def step_terms(config: TrialConfig) -> frozenset[str]:
     """The optional parts of a training step, the loss excepted, that `config` switches on."""
-    ranged = bool(config.noise_factor_max)
-    present = {"noise": config.noise_factor > 0 or ranged, "noise_range": ranged}
+    ranged = bool(config.noise.factor_max)
+    present = {"noise": config.noise.factor > 0 or ranged, "noise_range": ranged}
     return frozenset(name for name, on in present.items() if on)

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from vae_trainables import kinds, models
 from vae_trainables.cohort.layers import Convolution, convolve, linear, linear_pair, wide_linear
-from vae_trainables.config import ModelConfig, Precision, TrialConfig
+from vae_trainables.config import ModelConfig, Precision
 from vae_trainables.models import Autoencoder, ModelOutput, dropout
 from vae_trainables.models.base import OneLevelAutoencoder
 from vae_trainables.models.gaussians import sampled
@@ -155,13 +155,11 @@ def obstacle(config: ModelConfig) -> str:
 
     Tried on a tiny batch, once per process and shape of model.
     """
-    names = set(ModelConfig.model_fields) | kinds.own_settings(config.kind)
-    shape = TrialConfig.model_validate(config.model_dump(include=names))
-    return _obstacle(shape, kinds.kind(config.kind))
+    return _obstacle(config, kinds.kind(config.kind))
 
 
 @cache
-def _obstacle(config: TrialConfig, kind: kinds.Kind) -> str:
+def _obstacle(config: ModelConfig, kind: kinds.Kind) -> str:
     """kind: what the name stands for now; a notebook may define it anew."""
     try:
         with torch.random.fork_rng(devices=[]):

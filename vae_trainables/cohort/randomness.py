@@ -94,7 +94,7 @@ class CounterRandomness:
         draws: Draws = philox,
     ) -> None:
         """config, terms: what all slots share."""
-        self.kind, self.terms, self.vectors, self.draws = config.noise_kind, terms, vectors, draws
+        self.kind, self.terms, self.vectors, self.draws = config.noise.kind, terms, vectors, draws
         mask = vectors.latent_mask
         self._seeds = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
         self._steps = torch.zeros_like(self._seeds)

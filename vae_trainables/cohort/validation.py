@@ -58,8 +58,10 @@ class StackedValidation:
     def _measure(self, trials: Mapping[int, Trial]) -> tuple[dict[str, list[float]], Tensor]:
         """Means over the images by figure and slot, and the codes (K, N, D)."""
         config, likelihood = self.config, self.vectors.part("likelihood")
-        clean, _ = self.evaluator.images("val", config.eval_noise_kind, config.eval_noise_factor)
-        eps = self._stacked_eps(trials, len(clean)) if config.variational else None
+        clean, _ = self.evaluator.images(
+            "val", config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
+        eps = self._stacked_eps(trials, len(clean)) if config.model.variational else None
         mse = self._mse(eps) if "sigma" in likelihood else torch.ones_like(self.bank.steps)
         sums: dict[str, Tensor] = {}
         codes = []
@@ -78,7 +80,9 @@ class StackedValidation:
     def _mse(self, eps: Tensor | None) -> Tensor:
         """Of each slot's reconstructions of the whole split, from which σ is settled; (K,)."""
         config, likelihood = self.config, self.vectors.part("likelihood")
-        clean, _ = self.evaluator.images("val", config.eval_noise_kind, config.eval_noise_factor)
+        clean, _ = self.evaluator.images(
+            "val", config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
         total = torch.zeros_like(self.bank.steps, dtype=torch.float64)
         errors = vmap(_squared_errors, in_dims=(0, 0, None))
         for part in _parts(len(clean)):
@@ -89,7 +93,9 @@ class StackedValidation:
     def _output(self, part: slice, eps: Tensor | None) -> ModelOutput:
         """All slots on the same noisy images, (K, B, ...)."""
         config = self.config
-        _, noisy = self.evaluator.images("val", config.eval_noise_kind, config.eval_noise_factor)
+        _, noisy = self.evaluator.images(
+            "val", config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
         labels = self.evaluator.condition(self.template, config, "val")
         if labels is not None:
             labels = self._per_slot(labels[part])

@@ -16,15 +16,15 @@ from torch import Tensor
 from vae_trainables.config import LikelihoodKind, TrialConfig
 from vae_trainables.objective import terms
 from vae_trainables.objective.terms import Of
+from vae_trainables.training import schedules
 from vae_trainables.training.trial import Trial
 
 _NOISE: dict[str, Of] = {
-    "noise_factor": lambda config: config.noise_factor,
+    "noise_factor": lambda config: config.noise.factor,
     "noise_span": lambda config: (
-        0.0 if config.noise_factor_max is None else config.noise_factor_max - config.noise_factor
+        0.0 if config.noise.factor_max is None else config.noise.factor_max - config.noise.factor
     ),
 }
-_MOVING_BETAS = ("cosine", "sigmoid", "cyclical")  # within an epoch
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def _numbers(names: Collection[str]) -> dict[str, _Number]:
         if f"likelihood/{kind}" in names:
             numbers[f"likelihood/{kind}"] = _Number(partial(_has_likelihood, kind))
     if "likelihood/gaussian" in names:
-        numbers["likelihood/gaussian_std"] = _Number(lambda config: config.gaussian_std, 1.0)
+        numbers["likelihood/gaussian_std"] = _Number(lambda config: config.model.gaussian_std, 1.0)
     return numbers
 
 
 def _has_likelihood(kind: str, config: TrialConfig) -> float:
-    return float(config.likelihood == kind)
+    return float(config.model.likelihood == kind)
 
 
 class SlotVectors:
@@ -107,7 +107,7 @@ class SlotVectors:
         """Take over the settings of a slot's configuration."""
         for name, number in self._numbers.items():
             self._vectors[name][slot] = number.of(config)
-        self._vectors["weight_decay"][slot] = config.weight_decay
+        self._vectors["weight_decay"][slot] = config.optimiser.weight_decay
         self.latent_mask[slot] = 0
         self.latent_mask[slot, :latent_dim] = 1
 
@@ -123,10 +123,12 @@ class SlotVectors:
         beta, lr = torch.zeros(self.beta.shape), torch.zeros(self.lr.shape, dtype=torch.float64)
         for slot, trial in trials.items():
             config = trial.config
-            moving = config.warmup_epochs > 0 and config.beta_schedule in _MOVING_BETAS
+            moving = schedules.moves_within_epochs(config.objective)
             first = trial.epoch * self.steps
             beta[:, slot] = self._over_epoch(trial.beta, first, moving)
-            lr[:, slot] = self._over_epoch(trial.lr, first, config.lr_schedule == "cosine")
+            lr[:, slot] = self._over_epoch(
+                trial.lr, first, config.optimiser.lr_schedule == "cosine"
+            )
         self.beta.copy_(beta)
         self.lr.copy_(lr)
 

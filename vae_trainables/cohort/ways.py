@@ -8,11 +8,11 @@ import torch
 
 from vae_trainables.cohort.adam import AdamWay
 from vae_trainables.cohort.layers import Convolution
-from vae_trainables.config import NoiseKind, TrialConfig
+from vae_trainables.config import NOISE_KINDS, TrialConfig
 from vae_trainables.numerics import fast
 from vae_trainables.numerics.streams import Backend, default_backend
 
-_SEARCHING_NOISE: frozenset[NoiseKind] = frozenset({"poisson"})  # walks until no pixel moves
+_SEARCHING_NOISE = "poisson"  # walks until no pixel moves
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Ways:
     def settled(self, device: torch.device, config: TrialConfig, terms: frozenset[str]) -> Ways:
         """With every choice made; ValueError for choices that exclude each other."""
         on_gpu = device.type == "cuda"
-        looks = "noise" in terms and config.noise_kind in _SEARCHING_NOISE
+        kind = config.noise.kind
+        looks = "noise" in terms and (kind == _SEARCHING_NOISE or NOISE_KINDS.is_own(kind))
         settled = replace(
             self,
             adam=self.adam or ("flat" if on_gpu else "per_slot"),
@@ -57,5 +58,5 @@ class Ways:
         if settled.capture and settled.adam != "flat":
             raise ValueError("a captured step cannot use adam='per_slot': choose 'flat'")
         if settled.capture and looks:
-            raise ValueError(f"{config.noise_kind} noise looks at values: it cannot be captured")
+            raise ValueError(f"{kind} noise looks at values, or may: it is not captured")
         return settled

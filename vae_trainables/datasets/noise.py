@@ -1,7 +1,11 @@
 """Corruptions of clean images: pure functions of the images, a factor and ready-made randomness.
 
-A new kind is one function and one line in `KINDS`. At factor 0 every kind returns the images as
-they are; every result lies in [0, 1].
+At factor 0 every kind returns the images as they are; every result lies in [0, 1]. A kind of one's
+own is one function:
+
+    @noise.register("stripes", random="uniform")
+    def stripes(images: Tensor, factor: Factor, rand: Tensor) -> Tensor:
+        return images * (1 - factor * (rand[:, :, :, :1] < 0.5))
 
 | kind | factor | random numbers |
 |---|---|---|
@@ -21,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_trainables.config import NoiseKind
+from vae_trainables.config import NOISE_KINDS, NoiseKind
 
 Random = Literal["normal", "uniform"]
 Factor = float | Tensor
@@ -30,13 +34,47 @@ _LEAST_POISSON_FACTOR = 1e-3  # a million photons: a quarter of one grey level o
 _GRID = 2.0**-24  # float32 uniform numbers are multiples of this
 
 
+Corruption = Callable[[Tensor, Factor, Tensor], Tensor]
+"""Of images (B, C, H, W), a factor and random numbers of the same shape; a fresh tensor."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One corruption: what randomness it takes, up to which factor, and its function."""
 
     random: Random
     max_factor: float
-    corrupt: Callable[[Tensor, Factor, Tensor], Tensor]
+    corrupt: Corruption
+
+
+def register(
+    name: str, *, random: Random = "normal", max_factor: float = 1.0
+) -> Callable[[Corruption], Corruption]:
+    """Decorator: a kind of noise of one's own, from then on a value of `noise_kind`.
+
+    Its function gets float images in [0, 1], a number or one per image as (B, 1, 1, 1), and random
+    numbers of the images' shape; it draws none itself and leaves the images as they are. What it
+    returns is clipped to [0, 1]; at factor 0 it is not called.
+
+    Raises ValueError for a name that is taken or that is none.
+    """
+
+    def take(function: Corruption) -> Corruption:
+        NOISE_KINDS.add(name, function.__module__)
+
+        def clipped(images: Tensor, factor: Factor, rand: Tensor) -> Tensor:
+            return function(images, factor, rand).clamp(0, 1)
+
+        KINDS[name] = Kind(random, max_factor, clipped)
+        return function
+
+    return take
+
+
+def remove(name: str) -> None:
+    """Take a kind out again, as a test does with its own."""
+    NOISE_KINDS.remove(name)
+    del KINDS[name]
 
 
 def corrupt(kind: NoiseKind, images: Tensor, factor: Factor, rand: Tensor) -> Tensor:
@@ -155,7 +193,7 @@ def _poisson_quantile(rand: Tensor, rate: Tensor) -> Tensor:
     return count
 
 
-KINDS: dict[NoiseKind, Kind] = {
+KINDS: dict[str, Kind] = {
     "gaussian": Kind("normal", math.inf, _gaussian),
     "salt_pepper": Kind("uniform", 1, _salt_and_pepper),
     "masking": Kind("uniform", 1, _masking),

@@ -55,9 +55,13 @@ class Evaluator:
         """The costlier figures on the validation split that `config.evaluations` asks for."""
         found = {}
         omitted = self.omitted(config, "val")
-        if "probe" in config.evaluations and "probe" not in omitted:
+        if "probe" in config.evaluation.extras and "probe" not in omitted:
             found["probe"] = self._probe(model, config, "val", EPOCH_PROBE_IMAGES)["accuracy"]
-        if "frechet" in config.evaluations and config.variational and "frechet" not in omitted:
+        if (
+            "frechet" in config.evaluation.extras
+            and config.model.variational
+            and "frechet" not in omitted
+        ):
             with arithmetic("fp32", self.device):
                 found["frechet"] = self._frechet(model, config)
         return found
@@ -93,12 +97,12 @@ class Evaluator:
         split = self._split("test").take(ROBUSTNESS_IMAGES)
         clean = as_float(split.images.to(self.device))
         rows = []
-        for kind in ROBUSTNESS_KINDS:
+        for kind in dict.fromkeys((*ROBUSTNESS_KINDS, config.evaluation.noise_kind)):
             for factor in ROBUSTNESS_FACTORS:
                 noisy = evaluation_noise(clean, kind, factor)
                 with arithmetic("fp32", self.device):
                     labels = self.condition(model, config, "test", noisy)
-                    denoised = denoise(model, likelihoods.build(config), noisy, labels)
+                    denoised = denoise(model, likelihoods.build(config.model), noisy, labels)
                 rows.append({"kind": kind, "factor": factor, **_quality(denoised, clean)})
         return rows
 
@@ -109,13 +113,15 @@ class Evaluator:
         A class-conditional model has its classes as `config.class_source` says.
         """
         model.eval()
-        clean, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
-        eps = self.latents(len(clean), model.noise_dim) if config.variational else None
-        precision = config.precision if split == "val" else "fp32"
+        clean, noisy = self.images(
+            split, config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
+        eps = self.latents(len(clean), model.noise_dim) if config.model.variational else None
+        precision = config.optimiser.precision if split == "val" else "fp32"
         labels = self.condition(model, config, split)
         with products(precision, self.device):
             likelihood = _settled(
-                likelihoods.build(config), config, model, clean, noisy, eps, labels
+                likelihoods.build(config.model), config, model, clean, noisy, eps, labels
             )
         sums: dict[str, Tensor] = {}
         codes = []
@@ -136,12 +142,16 @@ class Evaluator:
     @torch.inference_mode()
     def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """-log p(x) by `IW_SAMPLES` samples on the first test images; its gain over their -ELBO."""
-        if not config.variational:
+        if not config.model.variational:
             return {}
-        clean, noisy = self.images("test", config.eval_noise_kind, config.eval_noise_factor)
+        clean, noisy = self.images(
+            "test", config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
         labels = self.condition(model, config, "test")
         eps = self.latents(len(clean), model.noise_dim)
-        likelihood = _settled(likelihoods.build(config), config, model, clean, noisy, eps, labels)
+        likelihood = _settled(
+            likelihoods.build(config.model), config, model, clean, noisy, eps, labels
+        )
         found = bounds.importance_weighted_nll(
             model,
             likelihood,
@@ -159,13 +169,15 @@ class Evaluator:
         """What a conditional model does where nobody tells it the classes, as it is published."""
         if not model.conditional or self.data.classifier is None:
             return {}
-        clean, noisy = self.images("test", config.eval_noise_kind, config.eval_noise_factor)
+        clean, noisy = self.images(
+            "test", config.evaluation.noise_kind, config.evaluation.noise_factor
+        )
         classes = self._predict(config, noisy, "test")
         right = classes == self._split("test").labels.to(self.device)
         found = {"class_accuracy": float(right.double().mean())}
-        if config.class_source == "predicted":
+        if config.evaluation.class_source == "predicted":
             return found
-        quality = _quality(denoise(model, likelihoods.build(config), noisy, classes), clean)
+        quality = _quality(denoise(model, likelihoods.build(config.model), noisy, classes), clean)
         return found | {f"predicted_{name}": value for name, value in quality.items()}
 
     def latents(self, count: int, width: int, draw_number: int = 0) -> Tensor:
@@ -186,20 +198,25 @@ class Evaluator:
         """
         if not model.conditional:
             return None
-        if config.class_source == "given":
+        if config.evaluation.class_source == "given":
             labels = self._split(split).labels
             return (labels if noisy is None else labels[: len(noisy)]).to(self.device)
         if noisy is not None:
             return self._predict(config, noisy)
-        _, noisy = self.images(split, config.eval_noise_kind, config.eval_noise_factor)
+        _, noisy = self.images(split, config.evaluation.noise_kind, config.evaluation.noise_factor)
         return self._predict(config, noisy, split)
 
     def _predict(self, config: TrialConfig, images: Tensor, split: str = "") -> Tensor:
         """Classes `(N,)` by the data's classifier; kept for the evaluation images of a split."""
-        key = (split, config.eval_noise_kind, config.eval_noise_factor, config.num_classes)
+        key = (
+            split,
+            config.evaluation.noise_kind,
+            config.evaluation.noise_factor,
+            config.model.num_classes,
+        )
         if split and key in self._predicted:
             return self._predicted[key]
-        classes = self._predictor(images, config.num_classes)
+        classes = self._predictor(images, config.model.num_classes)
         if split:
             self._predicted[key] = classes
         return classes
@@ -213,14 +230,14 @@ class Evaluator:
         found = {}
         if len(z_mean) >= omissions.LEAST_CODES and z_mean.shape[1]:
             found["active_units"] = float(metrics.active_units(z_mean))
-        if config.supcon_gamma > 0:
+        if config.objective.supcon_gamma > 0:
             size = min(SUPCON_BATCH, len(z_mean))
             whole = len(z_mean) // size * size
             labels = self._split(split).labels[:whole].to(z_mean.device)
             per_batch = torch.vmap(losses.supcon, in_dims=(0, 0, None))(
                 z_mean[:whole].unflatten(0, (-1, size)),
                 labels.unflatten(0, (-1, size)),
-                config.supcon_temperature,
+                config.objective.supcon_temperature,
             )
             found["supcon"] = float(per_batch.double().mean())
         return found
@@ -266,7 +283,7 @@ class Evaluator:
         if self._real_features is None:
             real = as_float(self._split("val").images.to(self.device))
             self._real_features = features.extract(net, real)
-        likelihood = likelihoods.build(config)
+        likelihood = likelihoods.build(config.model)
         eps = self.latents(FRECHET_SAMPLES, model.noise_dim, draw_number=1)
         labels = self._drawn_classes(config) if model.conditional else None
         model.eval()
@@ -278,7 +295,7 @@ class Evaluator:
 
     def _drawn_classes(self, config: TrialConfig) -> Tensor:
         """`FRECHET_SAMPLES` labels of the trial's training images, drawn with replacement."""
-        labels = self.data.train.take(config.train_size).labels
+        labels = self.data.train.take(config.data.train_size).labels
         share = Streams(EVALUATION_SEED, torch.device("cpu")).uniform(
             "factor", 1, (FRECHET_SAMPLES,)
         )
@@ -348,7 +365,7 @@ def measure_batch(
     kl = sampled.kl.sum(1)
     image = likelihood.mean(at_mean.logits)
     found = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
-    return found | _per_image(image, clean), at_mean.z_mean
+    return found | metrics.per_image(image, clean), at_mean.z_mean
 
 
 def _settled(
@@ -361,7 +378,7 @@ def _settled(
     labels: Tensor | None,
 ) -> likelihoods.Likelihood:
     """The σ-VAE's variance from the whole split, so that no figure depends on the batch size."""
-    if config.likelihood != "sigma":
+    if config.model.likelihood != "sigma":
         return likelihood
     total = 0.0
     for part in _parts(len(clean)):
@@ -379,16 +396,8 @@ def _parts(count: int) -> Iterator[slice]:
     return (slice(start, start + BATCH) for start in range(0, max(count, 1), BATCH))
 
 
-def _per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:
-    return {
-        "mse": metrics.mse(image, clean),
-        "psnr": metrics.psnr(image, clean),
-        "ssim": metrics.ssim(image, clean),
-    }
-
-
 def _quality(image: Tensor, clean: Tensor) -> dict[str, float]:
-    return {k: float(v.double().mean()) for k, v in _per_image(image, clean).items()}
+    return {k: float(v.double().mean()) for k, v in metrics.per_image(image, clean).items()}
 
 
 def as_float(images: Tensor) -> Tensor:

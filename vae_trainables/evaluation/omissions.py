@@ -22,17 +22,17 @@ def omitted(config: TrialConfig, train: Split, split: Split, name: str) -> dict[
     train: the training images that probes are fitted on. Only what `config` asks for is listed.
     """
     reasons = {}
-    probes = {"probe", "knn"} if name == "test" else {"probe"} & set(config.evaluations)
+    probes = {"probe", "knn"} if name == "test" else {"probe"} & set(config.evaluation.extras)
     few = f"the {name} split has {len(split)} image, and it takes {LEAST_CODES}"
     if len(split) < LEAST_CODES:
         reasons["active_units"] = few
-    if not kinds.kind(config.kind).latent:
-        reasons["active_units"] = f"{config.kind} has no codes"
+    if not kinds.kind(config.model.kind).latent:
+        reasons["active_units"] = f"{config.model.kind} has no codes"
     if probes and (reason := _no_probe(config, train)):
         reasons |= dict.fromkeys(sorted(probes), reason)
     elif "knn" in probes and len(train) < NEIGHBOURS:
         reasons["knn"] = f"it takes {NEIGHBOURS} training images, and there are {len(train)}"
-    if name == "val" and "frechet" in config.evaluations and config.variational:
+    if name == "val" and "frechet" in config.evaluation.extras and config.model.variational:
         reason = features.unfit(train) or (few if len(split) < LEAST_CODES else None)
         if reason:
             reasons["frechet"] = reason
@@ -41,10 +41,10 @@ def omitted(config: TrialConfig, train: Split, split: Split, name: str) -> dict[
 
 def _no_probe(config: TrialConfig, train: Split) -> str | None:
     """Why no classifier can be fitted on codes."""
-    if not kinds.kind(config.kind).latent:
-        return f"{config.kind} has no codes"
-    if config.conditional and (reason := features.unfit(train)):
-        return f"the codes of {config.kind} take predicted classes, and {reason}"
+    if not kinds.kind(config.model.kind).latent:
+        return f"{config.model.kind} has no codes"
+    if config.model.conditional and (reason := features.unfit(train)):
+        return f"the codes of {config.model.kind} take predicted classes, and {reason}"
     if not train.labelled:
         return "a probe takes labels, and there are none"
     if len(train.labels.unique()) > 1:
@@ -55,12 +55,12 @@ def _no_probe(config: TrialConfig, train: Split) -> str | None:
 def unmeasured(config: TrialConfig, metric: str) -> str | None:
     """Why a trial of `config` never measures `metric`, whatever the data; None if it does."""
     asked = {
-        "val/probe": ("probe" in config.evaluations, "evaluations name 'probe'"),
+        "val/probe": ("probe" in config.evaluation.extras, "evaluations name 'probe'"),
         "val/frechet": (
-            "frechet" in config.evaluations and config.variational,
+            "frechet" in config.evaluation.extras and config.model.variational,
             "evaluations name 'frechet' and the model is variational",
         ),
-        "val/supcon": (config.supcon_gamma > 0, "supcon_gamma is above 0"),
+        "val/supcon": (config.objective.supcon_gamma > 0, "supcon_gamma is above 0"),
     }
     measured, where = asked.get(metric, (True, ""))
     return None if measured else f"it is measured only where {where}"

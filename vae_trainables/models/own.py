@@ -22,7 +22,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from vae_trainables.config import ModelConfig, TrialConfig
+from vae_trainables.config import SETTINGS, ModelConfig
 from vae_trainables.kinds import KINDS, Kind
 from vae_trainables.models.base import Autoencoder, ModelOutput
 from vae_trainables.models.gaussians import kl_divergence, reparameterize
@@ -71,7 +71,7 @@ def _check(name: str, model: type[nn.Module], settings: type[BaseModel] | None) 
         )
     if settings is None:
         return
-    taken = sorted(settings.model_fields.keys() & TrialConfig.model_fields.keys())
+    taken = sorted(settings.model_fields.keys() & SETTINGS.keys())
     if taken:
         raise ValueError(
             f"{model.__name__}.Settings has {', '.join(taken)}, which every trial has already: "

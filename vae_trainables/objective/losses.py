@@ -85,7 +85,7 @@ class TrialLoss:
 
     def __init__(self, config: TrialConfig) -> None:
         self._objective = Objective(terms.active_names(config))
-        self._likelihood = likelihoods.build(config)
+        self._likelihood = likelihoods.build(config.model)
         present = self._objective.terms
         self._weights = {term.name: term.weight(config) for term in present}
         self._settings = {s.name: s.of(config) for term in present for s in term.settings}
@@ -205,7 +205,7 @@ def _directions(z: Tensor) -> Tensor:
 
 def _only(term: str) -> terms.Of:
     """1 for configurations that reconstruct by this term alone."""
-    return lambda config: float(config.recon_term == term)
+    return lambda config: float(config.objective.recon_term == term)
 
 
 def _mean_kl(batch: Batch) -> Tensor:
@@ -231,9 +231,13 @@ def _supcon(batch: Batch) -> Tensor:
 
 
 NATS = "nats per image"
-_FREE_BITS = Setting("free_bits", -math.inf, lambda config: config.free_bits or -math.inf)
-_TARGET = Setting("kl_target", -1.0, lambda c: -1.0 if c.kl_target is None else c.kl_target)
-_TEMPERATURE = Setting("supcon_temperature", 1.0, lambda config: config.supcon_temperature)
+_FREE_BITS = Setting("free_bits", -math.inf, lambda config: config.objective.free_bits or -math.inf)
+_TARGET = Setting(
+    "kl_target", -1.0, lambda c: -1.0 if c.objective.kl_target is None else c.objective.kl_target
+)
+_TEMPERATURE = Setting(
+    "supcon_temperature", 1.0, lambda config: config.objective.supcon_temperature
+)
 
 for _term in (
     Term(
@@ -267,21 +271,21 @@ for _term in (
         "1 - SSIM",
         "batch",
         lambda b: 1.0 - metrics.ssim(b.image, b.clean).mean(),
-        lambda c: c.ssim_weight,
+        lambda c: c.objective.ssim_weight,
     ),
     Term(
         "edge",
         "grey levels per image",
         "image",
         lambda b: edge_error(b.image, b.clean),
-        lambda c: c.edge_weight,
+        lambda c: c.objective.edge_weight,
     ),
     Term(
         "kl",
         NATS,
         "batch",
         _kl,
-        lambda config: float(config.variational),
+        lambda config: float(config.model.variational),
         (_FREE_BITS, _TARGET),
         shown=_mean_kl,
         always=True,
@@ -291,7 +295,7 @@ for _term in (
         "nats per anchor",
         "batch",
         _supcon,
-        lambda c: c.supcon_gamma,
+        lambda c: c.objective.supcon_gamma,
         (_TEMPERATURE,),
         always=True,
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from vae_trainables import kinds, models
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import ModelConfig, TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.omissions import unmeasured
@@ -21,33 +21,34 @@ def misfit(config: TrialConfig, data: TrialData, required: Iterable[str] = ()) -
     """
     splits = {"training": data.train, "validation": data.val, "test": data.test}
     for name, split in splits.items():
-        if split is not None and (reason := _split_misfit(config, name, split)):
+        if split is not None and (reason := _split_misfit(config.model, name, split)):
             return reason
-    if config.supcon_gamma > 0 and not kinds.kind(config.kind).latent:
-        return f"supcon_gamma = {config.supcon_gamma}, but {config.kind} has no codes to compare"
+    gamma, kind = config.objective.supcon_gamma, config.model.kind
+    if gamma > 0 and not kinds.kind(kind).latent:
+        return f"supcon_gamma = {gamma}, but {kind} has no codes to compare"
     return _model_misfit(config) or _figure_misfit(config, data, required)
 
 
-def _split_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
+def _split_misfit(model: ModelConfig, name: str, split: Split) -> str | None:
     if not len(split):
         return f"the {name} split has no images"
     channels, height, width = split.images.shape[1:]
-    if config.channels != channels:
-        return f"channels = {config.channels}, but the {name} images have {channels}"
-    if (height, width) != config.image_shape[1:]:
+    if model.channels != channels:
+        return f"channels = {model.channels}, but the {name} images have {channels}"
+    if (height, width) != model.image_shape[1:]:
         return (
-            f"image_size = {config.image_size}, but the {name} images are {height} x {width} pixels"
+            f"image_size = {model.image_size}, but the {name} images are {height} x {width} pixels"
         )
-    return _label_misfit(config, name, split)
+    return _label_misfit(model, name, split)
 
 
-def _label_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
+def _label_misfit(model: ModelConfig, name: str, split: Split) -> str | None:
     """Classes matter to a model that is told them; to probes and SupCon any number will do."""
     least, most = int(split.labels.min()), int(split.labels.max())
-    if config.conditional and (least < 0 or most >= config.num_classes):
+    if model.conditional and (least < 0 or most >= model.num_classes):
         return (
-            f"num_classes = {config.num_classes}, but the {name} labels are {least} to {most}: "
-            f"{config.kind} needs a class for each"
+            f"num_classes = {model.num_classes}, but the {name} labels are {least} to {most}: "
+            f"{model.kind} needs a class for each"
         )
     return None
 
@@ -55,7 +56,7 @@ def _label_misfit(config: TrialConfig, name: str, split: Split) -> str | None:
 def _model_misfit(config: TrialConfig) -> str | None:
     try:
         with torch.device("meta"):
-            models.build(config)
+            models.build(config.model)
     except (ValueError, RuntimeError) as error:
         return (str(error).splitlines() or [""])[0]
     return None
@@ -67,7 +68,7 @@ def _figure_misfit(config: TrialConfig, data: TrialData, required: Iterable[str]
         reason = unmeasured(config, metric) or omitted.get(metric.removeprefix("val/"))
         if reason:
             return f"{metric} decides, but {reason}"
-    frechet = "frechet" in config.evaluations and config.variational
+    frechet = "frechet" in config.evaluation.extras and config.model.variational
     if frechet and "frechet" not in omitted and data.feature_net is None:
         return "evaluations name 'frechet', whose feature net only a reference that names it gets"
     return None

@@ -11,22 +11,59 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vae_trainables.config import BetaSchedule, TrialConfig
+from vae_trainables.config import BETA_SCHEDULES, ObjectiveConfig, OptimiserConfig, TrialConfig
 
 
-def beta(config: TrialConfig, step: int, steps_per_epoch: int) -> float:
-    """Weight of the KL at `step` (0-based, counted over all epochs), in [0, config.beta].
+def beta(objective: ObjectiveConfig, step: int, steps_per_epoch: int) -> float:
+    """Weight of the KL at `step` (0-based, counted over all epochs), in [0, beta].
 
-    Over `config.warmup_epochs` epochs, which is the period of the cyclical schedule. With 0 of
+    Over `warmup_epochs` epochs, which is the period of the cyclical schedule. With 0 of
     them every schedule is constant.
     """
     if step < 0 or steps_per_epoch < 1:
         raise ValueError(
             f"step {step} must be at least 0 and steps_per_epoch {steps_per_epoch} at least 1"
         )
-    if config.warmup_epochs == 0:
-        return config.beta
-    return config.beta * _RISES[config.beta_schedule](step, steps_per_epoch, config.warmup_epochs)
+    if objective.warmup_epochs == 0:
+        return objective.beta
+    return objective.beta * _RISES[objective.beta_schedule](
+        step, steps_per_epoch, objective.warmup_epochs
+    )
+
+
+Rise = Callable[[int, int, int], float]
+"""Of step (0-based, over all epochs), steps per epoch and `warmup_epochs` (> 0): in [0, 1]."""
+
+
+def register(name: str) -> Callable[[Rise], Rise]:
+    """Decorator: a β schedule of one's own, from then on a value of `beta_schedule`.
+
+    Its function gives the share of β at a step: `rise(step, steps_per_epoch, warmup_epochs)`. It
+    is a pure function, so that a resumed trial goes on on the same curve.
+
+    Raises ValueError for a name that is taken, or for shares outside of [0, 1].
+    """
+
+    def take(rise: Rise) -> Rise:
+        for step in range(0, 120, 3):
+            if not 0.0 <= rise(step, 10, 4) <= 1.0:
+                raise ValueError(f"the β schedule {name!r} leaves [0, 1] at step {step}")
+        BETA_SCHEDULES.add(name, rise.__module__)
+        _RISES[name] = rise
+        return rise
+
+    return take
+
+
+def remove(name: str) -> None:
+    """Take a schedule out again, as a test does with its own."""
+    BETA_SCHEDULES.remove(name)
+    del _RISES[name]
+
+
+def moves_within_epochs(objective: ObjectiveConfig) -> bool:
+    """Whether β may differ from step to step, and not from epoch to epoch alone."""
+    return objective.warmup_epochs > 0 and objective.beta_schedule not in ("constant", "linear")
 
 
 def _constant(step: int, steps_per_epoch: int, warmup: int) -> float:
@@ -62,7 +99,7 @@ def _progress(step: int, steps_per_epoch: int, warmup: int) -> float:
     return min(1.0, step / (warmup * steps_per_epoch))
 
 
-_RISES: dict[BetaSchedule, Callable[[int, int, int], float]] = {
+_RISES: dict[str, Rise] = {
     "constant": _constant,
     "linear": _linear,
     "cosine": _cosine,
@@ -71,9 +108,9 @@ _RISES: dict[BetaSchedule, Callable[[int, int, int], float]] = {
 }
 
 
-def warmup_epochs(config: TrialConfig) -> int:
+def warmup_epochs(objective: ObjectiveConfig) -> int:
     """Epochs whose validation figures the beta schedule still moves; 0 if it is constant."""
-    return 0 if config.beta_schedule == "constant" else config.warmup_epochs
+    return 0 if objective.beta_schedule == "constant" else objective.warmup_epochs
 
 
 def settled(config: TrialConfig, epoch: int) -> bool:
@@ -82,24 +119,25 @@ def settled(config: TrialConfig, epoch: int) -> bool:
     Only then is a figure that beta moves, such as the MSE, comparable with another trial's: early
     in a warm-up it is flattered, and at each beginning of the cyclical schedule again.
     """
-    if not config.variational:
+    if not config.model.variational:
         return True
     steps = 1000  # of an epoch; any even number gives the same, schedules depend on the share
     middle, last = (epoch - 1) * steps + steps // 2, epoch * steps - 1
-    return all(beta(config, step, steps) == config.beta for step in (middle, last))
+    objective = config.objective
+    return all(beta(objective, step, steps) == objective.beta for step in (middle, last))
 
 
-def lr(config: TrialConfig, step: int, total_steps: int) -> float:
+def lr(optimiser: OptimiserConfig, step: int, total_steps: int) -> float:
     """Learning rate at `step` (0-based) of `total_steps`.
 
-    cosine falls from config.lr at step 0 to 0 at total_steps (Loshchilov & Hutter 2017, without
-    restarts). constant and plateau give config.lr, which `Plateau.scale` then multiplies.
+    cosine falls from `lr` at step 0 to 0 at total_steps (Loshchilov & Hutter 2017, without
+    restarts). constant and plateau give `lr`, which `Plateau.scale` then multiplies.
     """
     if step < 0 or total_steps < 1:
         raise ValueError(f"step {step} must be at least 0 and total_steps {total_steps} at least 1")
-    if config.lr_schedule == "cosine":
-        return config.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / total_steps)))
-    return config.lr
+    if optimiser.lr_schedule == "cosine":
+        return optimiser.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / total_steps)))
+    return optimiser.lr
 
 
 @dataclass
@@ -119,7 +157,7 @@ class _Stagnation:
 
 def _heard(config: TrialConfig, epoch: int) -> bool:
     """Whether a watcher listens: behind the warm-up, and not where the cycle begins anew."""
-    return epoch > warmup_epochs(config) and settled(config, epoch)
+    return epoch > warmup_epochs(config.objective) and settled(config, epoch)
 
 
 class Plateau:
@@ -143,7 +181,7 @@ class Plateau:
 
     def update(self, epoch: int, value: float) -> float:
         """Take the figure of `epoch` (1-based), lower is better; returns the new `scale`."""
-        if self._config.lr_schedule == "plateau" and _heard(self._config, epoch):
+        if self._config.optimiser.lr_schedule == "plateau" and _heard(self._config, epoch):
             self._watch.update(value)
             if self._watch.bad_epochs > self.patience:
                 self.scale *= self.factor
@@ -167,7 +205,7 @@ class EarlyStopping:
     """
 
     def __init__(self, config: TrialConfig) -> None:
-        self.patience = config.patience
+        self.patience = config.budget.patience
         self._config = config
         self._watch = _Stagnation()
 

@@ -142,9 +142,11 @@ class Session:
                 self.config, self.data, device=self.device, evaluator=self.evaluator
             )
             self._notes += trial.resume(self.folder) + self._omissions(trial)
-            precision = effective(self.config.precision, trial.device)
-            if precision != self.config.precision:
-                self._notes.append(f"{self.config.precision} is {precision} on {trial.device}")
+            precision = effective(self.config.optimiser.precision, trial.device)
+            if precision != self.config.optimiser.precision:
+                self._notes.append(
+                    f"{self.config.optimiser.precision} is {precision} on {trial.device}"
+                )
             self._how = {"random": trial.streams.backend, "way": trial.way}
             self.trial = trial
         return self.trial

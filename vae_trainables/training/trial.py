@@ -49,7 +49,7 @@ class Trial:
         """backend: of its random numbers; by default what suits the device, see `streams`."""
         self.config = config
         self.device = torch.device(device)
-        self.train = data.train.take(config.train_size)
+        self.train = data.train.take(config.data.train_size)
         self.images = self.train.images.to(self.device)
         self.labels = self.train.labels.to(self.device)
         self.streams = Streams(config.seed, self.device, backend)
@@ -72,7 +72,7 @@ class Trial:
     @property
     def batch_size(self) -> int:
         """Images per step; a data set smaller than one batch is one batch."""
-        return min(self.config.batch_size, len(self.images))
+        return min(self.config.optimiser.batch_size, len(self.images))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,7 +82,7 @@ class Trial:
     @property
     def done(self) -> bool:
         """True once no epoch is left, or early stopping has ended the trial."""
-        return self.stopped_early or self.epoch >= self.config.epochs
+        return self.stopped_early or self.epoch >= self.config.budget.epochs
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch and evaluate on validation; metrics as listed in the reference docs.
@@ -102,7 +102,7 @@ class Trial:
         """Every whole batch once; the means of what the loss computes."""
         totals = torch.zeros(len(self.loss.computed), device=self.device)
         order = self.streams.permutation(self.epoch, len(self.images))
-        with arithmetic(self.config.precision, self.device):  # of the backward passes too
+        with arithmetic(self.config.optimiser.precision, self.device):  # of the backward passes too
             for i in range(self.steps_per_epoch):
                 batch = order[i * self.batch_size : (i + 1) * self.batch_size]
                 totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
@@ -136,12 +136,12 @@ class Trial:
         labels = self.labels.index_select(0, batch)
         noisy = add_noise(clean, config, self.streams, step)
         eps = None
-        if config.variational:
+        if config.model.variational:
             eps = self.streams.normal("latent", step, (len(batch), self.noise_dim))
         if self._drops_out:
             dropout.set_key(self.model, config.seed, step)
         self.optimizer.lr = self.lr(step)
-        with products(config.precision, self.device):
+        with products(config.optimiser.precision, self.device):
             output: ModelOutput = self.model(noisy, eps, labels)
         terms = self.loss(output.in_float32(), clean, labels, self.beta(step))
         self.optimizer.zero_grad()
@@ -151,31 +151,33 @@ class Trial:
 
     def beta(self, step: int) -> float:
         """Weight of the KL at `step`, counted from 0 over all epochs."""
-        return schedules.beta(self.config, step, self.steps_per_epoch)
+        return schedules.beta(self.config.objective, step, self.steps_per_epoch)
 
     def lr(self, step: int) -> float:
         """Learning rate at `step`, as the plateau schedule stands now."""
-        total = self.config.epochs * self.steps_per_epoch
-        return schedules.lr(self.config, step, total) * self.plateau.scale
+        total = self.config.budget.epochs * self.steps_per_epoch
+        return schedules.lr(self.config.optimiser, step, total) * self.plateau.scale
 
     def _adapt(self, metrics: dict[str, float]) -> None:
         """Plateau and early stopping, where either is on, watch `config.watch`."""
         config = self.config
-        if config.lr_schedule != "plateau" and not config.patience:
+        if config.optimiser.lr_schedule != "plateau" and not config.budget.patience:
             return
-        value = metrics.get(config.watch)
+        value = metrics.get(config.budget.watch)
         if value is None:
             self._check_watch(metrics)
             return
-        signed = -value if config.watch_direction == "maximize" else value
+        signed = -value if config.budget.watch_direction == "maximize" else value
         self.plateau.update(self.epoch, signed)
         self.stopped_early = self.early_stopping.update(self.epoch, signed)
 
     def _check_watch(self, metrics: dict[str, float]) -> None:
         """An extra may be missing where it cannot be computed; no metric has another name."""
-        if self.config.watch.removeprefix("val/") not in get_args(Evaluation):
+        if self.config.budget.watch.removeprefix("val/") not in get_args(Evaluation):
             names = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
-            raise ValueError(f"watch = {self.config.watch!r} is no metric; there are {names}")
+            raise ValueError(
+                f"watch = {self.config.budget.watch!r} is no metric; there are {names}"
+            )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the rest of the training depends on: tensors, and JSON-able facts."""
@@ -235,7 +237,7 @@ def build_model(config: TrialConfig) -> Autoencoder:
     """The model with the initial weights that belong to `config.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = models.build(config)
+        model = models.build(config.model)
     dropout.adopt(model)
     return model
 
@@ -244,20 +246,20 @@ def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:
     """Adam or AdamW, fused into one kernel per step."""
     return Adam(
         model.parameters(),
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        decoupled=config.optimizer == "adamw",
+        lr=config.optimiser.lr,
+        weight_decay=config.optimiser.weight_decay,
+        decoupled=config.optimiser.algorithm == "adamw",
     )
 
 
 def add_noise(clean: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:
     """The training input `(B, C, H, W)`: fresh noise each step, or `clean` itself at factor 0."""
-    top = config.noise_factor_max
-    if config.noise_factor == 0 and not top:
+    top = config.noise.factor_max
+    if config.noise.factor == 0 and not top:
         return clean
-    factor: float | Tensor = config.noise_factor
+    factor: float | Tensor = config.noise.factor
     if top is not None:
         share = streams.uniform("factor", step, (len(clean), 1, 1, 1))
-        factor = config.noise_factor + (top - config.noise_factor) * share
-    draw = streams.normal if noise.random_kind(config.noise_kind) == "normal" else streams.uniform
-    return noise.corrupt(config.noise_kind, clean, factor, draw("noise", step, tuple(clean.shape)))
+        factor = config.noise.factor + (top - config.noise.factor) * share
+    draw = streams.normal if noise.random_kind(config.noise.kind) == "normal" else streams.uniform
+    return noise.corrupt(config.noise.kind, clean, factor, draw("noise", step, tuple(clean.shape)))

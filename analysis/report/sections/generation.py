@@ -26,7 +26,7 @@ def section(results: StudyResults, model: TrainedModel | None) -> Section | None
     if model is None or not model.has_codes:
         return None
     blocks: list[Block] = []
-    if model.config.variational:
+    if model.config.model.variational:
         blocks.append(PictureGrid(samples(model)))
     else:
         text = "The winner is a plain autoencoder: it has no prior to draw samples from."

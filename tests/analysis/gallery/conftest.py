@@ -61,12 +61,12 @@ def make_subject() -> Callable[..., Subject]:
         config: TrialConfig, history: Any = None, tags: dict[str, str] | None = None, **fields: Any
     ) -> Subject:
         model = build_model(config).eval()
-        trained = TrainedModel("0007", Denoiser(config, model, likelihoods.build(config)))
+        trained = TrainedModel("0007", Denoiser(config, model, likelihoods.build(config.model)))
         record = Record("0" * 32, "FINISHED", None, None, tags={names.STUDY: "s", **(tags or {})})
-        data_dir = SLICES / config.dataset
-        test = load(config.dataset).test
+        data_dir = SLICES / config.data.dataset
+        test = load(config.data.dataset).test
         assert test is not None
-        source = datasets.open_source(config.dataset, data_dir=data_dir)
+        source = datasets.open_source(config.data.dataset, data_dir=data_dir)
         values: dict[str, Any] = {"source": source, "test": test.take(60), "pair": (1, 2)}
         return Subject(record, (), history or {}, trained, None, **(values | fields))  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ from analysis.gallery.parts import PARTS
 PLAIN: Any = SimpleNamespace(
     denoises=True,
     trained=SimpleNamespace(has_codes=False),
-    config=SimpleNamespace(variational=False),
+    config=SimpleNamespace(model=SimpleNamespace(variational=False)),
 )
 
 

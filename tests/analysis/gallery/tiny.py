@@ -70,7 +70,7 @@ def _story(
         names.SEED: config.seed,
         names.CONFIG: config.fingerprint(),
         names.REFERENCE: str(phase == "reference").lower(),
-        names.DATASET: config.dataset,
+        names.DATASET: config.data.dataset,
     }
     events = [_run(key, tags, config.model_dump(mode="json"))]
     trial = Session(config, data, folder, open_test=phase != "search")

@@ -125,7 +125,7 @@ def test_repeats_are_still_known_after_a_restart(ledger: Ledger) -> None:
 
 
 def test_the_reference_is_marked_when_it_is_suggested(ledger: Ledger) -> None:
-    ledger.enqueue({"latent_dim": REFERENCE.latent_dim})
+    ledger.enqueue({"latent_dim": REFERENCE.model.latent_dim})
     assert ledger.ask(coarse, REFERENCE).reference
     assert not ledger.ask(configure, REFERENCE).reference
 
@@ -238,7 +238,7 @@ def test_what_waits_for_a_worker_is_not_suggested_anew(ledger: Ledger) -> None:
     ledger = reopened(ledger)
     assert ledger.ask(configure, REFERENCE).key == "0003"
     ledger.enqueue({"lr": 2e-3})  # while a suggestion that somebody enqueued is still taken
-    assert ledger.ask(configure, REFERENCE).config.lr == 2e-3
+    assert ledger.ask(configure, REFERENCE).config.optimiser.lr == 2e-3
     assert (lost.attempt, lost.curve("val/mse")) == (1, {1: 0.5})
     assert ledger.trials[seed.key].status == "planned"
     assert ledger.suggested == 4

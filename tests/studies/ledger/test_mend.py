@@ -46,7 +46,7 @@ def facts(folder: Path) -> dict[str, tuple[Any, ...]]:
     ledger = Ledger(folder, "s")
     try:
         return {
-            key: (t.status, t.config.lr, t.config.seed, dict(t.reports), t.values)
+            key: (t.status, t.config.optimiser.lr, t.config.seed, dict(t.reports), t.values)
             for key, t in ledger.trials.items()
         }
     finally:

@@ -90,5 +90,5 @@ def test_tpe_prefers_the_largest_probe_among_pruned_trials_not_the_largest_mse()
         kept = {"val/mse": 0.01 if good else 0.9, "val/probe": 0.8 if good else 0.1}
         ended = LedgerTrial("search", number, config, status="pruned", reports={1: kept})
         suggestions.ended(ended)
-    asked = [suggestions.ask(configure).config.beta for _ in range(9)]
+    asked = [suggestions.ask(configure).config.objective.beta for _ in range(9)]
     assert sum(beta > 0.5 for beta in asked) > 6, asked

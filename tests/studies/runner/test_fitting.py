@@ -25,8 +25,8 @@ BARE = replace(PETS, classes=())
 def test_size_channels_and_classes_follow_the_data_for_reference_companions_and_trials() -> None:
     plan = make_plan(STUDY, Settings(), PETS)
     for config in (plan.reference, *plan.companions):
-        assert config.image_shape == (3, 20, 36)
-        assert (config.dataset, config.num_classes) == ("pets", 3)
+        assert config.model.image_shape == (3, 20, 36)
+        assert (config.data.dataset, config.model.num_classes) == ("pets", 3)
     assert plan.fingerprint() != make_plan(STUDY, Settings()).fingerprint()
     assert distributions(plan) == distributions(make_plan(STUDY, Settings()))
 
@@ -44,11 +44,14 @@ def test_square_images_are_one_number_and_one_class_is_a_vector_of_two() -> None
 
 def test_without_labels_supcon_leaves_the_search_and_probes_are_not_asked_for() -> None:
     plan = make_plan(STUDY, Settings(), BARE)
-    assert plan.reference.supcon_gamma == 0
+    assert plan.reference.objective.supcon_gamma == 0
     assert plan.companions == ()  # it differed in SupCon alone
     assert not {"supcon_gamma", "supcon_temperature"} & set(distributions(plan))
     asked = STUDY.reference.model_copy(update={"evaluations": ("probe",)})
-    assert make_plan(replace(STUDY, reference=asked), Settings(), BARE).reference.evaluations == ()
+    assert (
+        make_plan(replace(STUDY, reference=asked), Settings(), BARE).reference.evaluation.extras
+        == ()
+    )
 
 
 @pytest.mark.parametrize(

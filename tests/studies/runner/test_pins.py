@@ -48,7 +48,7 @@ def test_a_pinned_field_holds_everywhere_and_is_not_searched(name: str, pin: str
     plan = make_plan(study(name), Settings(set=[pin]))
     trials = asked(plan)
     configs = [plan.reference, *plan.companions, *(config for _, config in trials)]
-    assert {getattr(config, field) for config in configs} == {PINS[pin]}
+    assert {config.setting(field) for config in configs} == {PINS[pin]}
     assert field not in distributions(plan)
     assert not any(field in trial.params for trial, _ in trials)
     assert trials[0][1].fingerprint() == plan.reference.fingerprint()
@@ -60,7 +60,7 @@ def test_a_pinned_field_holds_everywhere_and_is_not_searched(name: str, pin: str
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_value_that_the_reference_has_already_is_another_study_too(name: str) -> None:
     free = make_plan(study(name), Settings())
-    pinned = make_plan(study(name), Settings(set=[f"latent_dim={free.reference.latent_dim}"]))
+    pinned = make_plan(study(name), Settings(set=[f"latent_dim={free.reference.model.latent_dim}"]))
     assert pinned.reference == free.reference
     assert pinned.fingerprint() != free.fingerprint()
 
@@ -70,13 +70,13 @@ def test_a_choice_that_decides_over_pinned_fields_alone_leaves_the_search_with_t
     assert "supcon" in distributions(make_plan(definition, Settings()))
     plan = make_plan(definition, Settings(set=["supcon_gamma=7"]))
     assert set(distributions(plan)) == {"latent_dim", "beta", "width"}
-    assert {config.supcon_gamma for _, config in asked(plan)} == {7.0}
+    assert {config.objective.supcon_gamma for _, config in asked(plan)} == {7.0}
 
 
 def test_a_choice_that_is_no_field_can_be_pinned_and_the_reference_follows() -> None:
     plan = make_plan(study("representation_sweep"), Settings(set=["supcon=true"]))
-    assert plan.reference.supcon_gamma == 1.0  # the least that the space has
-    assert all(config.supcon_gamma >= 1 for _, config in asked(plan))
+    assert plan.reference.objective.supcon_gamma == 1.0  # the least that the space has
+    assert all(config.objective.supcon_gamma >= 1 for _, config in asked(plan))
     assert "supcon" not in distributions(plan)
     assert asked(plan)[0][1].fingerprint() == plan.reference.fingerprint()
 

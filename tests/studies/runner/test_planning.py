@@ -136,7 +136,7 @@ def test_a_finished_configuration_gets_its_other_seeds_and_is_ranked_by_their_me
 def test_reference_runs_are_the_reference_and_its_companions_on_each_seed() -> None:
     plan = make_plan(STUDY, Settings(reference=True, seeds=2))
     runs = planning.reference_runs(plan)
-    assert [(c.seed, c.supcon_gamma, is_reference) for c, _, is_reference in runs] == [
+    assert [(c.seed, c.objective.supcon_gamma, is_reference) for c, _, is_reference in runs] == [
         (0, 1.0, True), (0, 30.0, False), (1, 1.0, True), (1, 30.0, False),
     ]  # fmt: skip
 
@@ -149,14 +149,14 @@ def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(kin
         trial = study.ask()
         config = plan.configure(trial)
         assert plan.express(config, trial.params) == (trial.params, trial.distributions)
-        moved = config.model_copy(update={"epochs": config.epochs + 1})
+        moved = config.model_copy(update={"epochs": config.budget.epochs + 1})
         assert plan.express(moved, trial.params) is None, "its figures are of another training"
 
 
 def test_a_search_watches_its_objective_a_reference_run_what_the_reference_says() -> None:
     def watched(definition: StudyDefinition, **settings: Any) -> tuple[str, str]:
         reference = make_plan(definition, Settings(**settings)).reference
-        return reference.watch, reference.watch_direction
+        return reference.budget.watch, reference.budget.watch_direction
 
     assert watched(STUDY) == ("val/mse", "minimize")
     assert watched(STUDY, objective="probe,elbo") == ("val/probe", "maximize")

@@ -57,8 +57,8 @@ def loss(config: TrialConfig, metric: str, epoch: float) -> float:
     final = 0.05 + sum(
         (position(name, fields[name]) - optimum) ** 2 for name, optimum in OPTIMA[metric].items()
     )
-    final += 0.2 * (config.kind == "mlp_ae") * (metric == "val/neg_elbo")
-    speed = 0.25 + 0.5 * position("lr", config.lr)
+    final += 0.2 * (config.model.kind == "mlp_ae") * (metric == "val/neg_elbo")
+    speed = 0.25 + 0.5 * position("lr", config.optimiser.lr)
     return final + (1.5 - 0.1 * (config.seed % 3)) * math.exp(-speed * epoch)
 
 
@@ -190,7 +190,7 @@ class Simulation:
         values = dict(self.values(trial.config, epoch))
         if self.chance.random() < self.fate.nan:
             values[self.chance.choice(sorted(values))] = math.nan
-        outcome: Outcome = "finished" if epoch == trial.config.epochs else "running"
+        outcome: Outcome = "finished" if epoch == trial.config.budget.epochs else "running"
         return Record(epoch, outcome, "", epoch, values)
 
 
@@ -253,5 +253,5 @@ def check_counts(simulation: Simulation, ledger: Ledger, *, grown: bool = False)
         assert grown or trial.status != "finished" or trial.values is not None
         epochs = sorted(trial.reports)
         assert epochs == list(range(1, len(epochs) + 1))
-        assert trial.status != "finished" or len(epochs) == trial.config.epochs
+        assert trial.status != "finished" or len(epochs) == trial.config.budget.epochs
         assert trial.status != "pruned" or settings.scheduler == "asha"

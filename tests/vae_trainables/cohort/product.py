@@ -86,7 +86,7 @@ def pretended_gpu() -> Iterator[set[Launch]]:
 
     def build_model(chosen: TrialConfig) -> Autoencoder:
         with torch.device("cuda"):
-            return models.build(chosen)
+            return models.build(chosen.model)
 
     def gradients(loss: Tensor, weights: list[Tensor], ones: Tensor) -> list[Tensor]:
         assert loss.requires_grad
@@ -108,7 +108,7 @@ def pretended_gpu() -> Iterator[set[Launch]]:
 
 def data(chosen: TrialConfig) -> TrialData:
     """Two batches of nothing."""
-    shape = 2 * chosen.batch_size, *chosen.image_shape
+    shape = 2 * chosen.optimiser.batch_size, *chosen.model.image_shape
     split = Split(torch.zeros(shape, dtype=torch.uint8), torch.zeros(shape[0]).long())
     return TrialData(split, split)
 

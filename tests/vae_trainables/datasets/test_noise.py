@@ -13,11 +13,11 @@ from scipy import stats
 from torch import Tensor
 
 from vae_trainables import datasets
-from vae_trainables.config import NoiseKind
+from vae_trainables.config import NOISE_KINDS, NoiseKind
 from vae_trainables.datasets import noise
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-KINDS: tuple[NoiseKind, ...] = typing.get_args(NoiseKind)
+KINDS: tuple[NoiseKind, ...] = tuple(NOISE_KINDS)
 
 any_kind = st.sampled_from(KINDS)
 any_factor = st.floats(0, 1)

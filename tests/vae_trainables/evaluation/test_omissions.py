@@ -102,9 +102,9 @@ def test_so_it_does_with_every_kind_of_model(
     for images, classes in product((1, 12), (1, 3)):
         parts = [split(images, classes, seed) for seed in range(3)]
         settings = config(kind)
-        told = net if settings.conditional and images >= 10 else None
+        told = net if settings.model.conditional and images >= 10 else None
         record = trained(settings, TrialData(*parts, net, told), tmp_path / f"{images}-{classes}")
-        assert_whole(record, settings.variational)
+        assert_whole(record, settings.model.variational)
 
 
 def test_a_class_that_only_validation_has_is_merely_not_recognised(tmp_path: Path) -> None:

@@ -248,7 +248,9 @@ def naive_terms(
             p, x = 1 / (1 + math.exp(-output.logits[b, 0, i, j])), clean[b, 0, i, j].item()
             image[i, j] = p
             nll -= (x * math.log(p) + (1 - x) * math.log(1 - p)) / images
-            pixel_error += ((p - x) ** 2 if config.recon_term == "mse" else abs(p - x)) / images
+            pixel_error += (
+                (p - x) ** 2 if config.objective.recon_term == "mse" else abs(p - x)
+            ) / images
         truth = clean[b, 0].numpy()
         ssim = structural_similarity(image, truth, **ANCHORED_SSIM)
         structure += (1 - ssim) / images
@@ -260,18 +262,28 @@ def naive_terms(
             nats = 0.5 * (mean**2 + math.exp(logvar) - 1 - logvar)
             kl += nats / images
             per_dimension[d] += nats / images
-    penalty = sum(max(nats, config.free_bits) for nats in per_dimension)
-    if config.kl_target is not None:
-        penalty = abs(penalty - config.kl_target)
-    loss = nll if config.recon_term == "nll" else pixel_error
-    loss += config.ssim_weight * structure + config.edge_weight * edges + beta * penalty
-    contrast = naive_supcon(output.z_mean, labels, config.supcon_temperature)
-    loss += config.supcon_gamma * contrast
+    penalty = sum(max(nats, config.objective.free_bits) for nats in per_dimension)
+    if config.objective.kl_target is not None:
+        penalty = abs(penalty - config.objective.kl_target)
+    loss = nll if config.objective.recon_term == "nll" else pixel_error
+    loss += (
+        config.objective.ssim_weight * structure
+        + config.objective.edge_weight * edges
+        + beta * penalty
+    )
+    contrast = naive_supcon(output.z_mean, labels, config.objective.supcon_temperature)
+    loss += config.objective.supcon_gamma * contrast
     figures = {"loss": loss, "recon": nll, "kl": kl}
     weighted = {"supcon": contrast, "ssim": structure, "edge": edges}
-    weights = config.supcon_gamma, config.ssim_weight, config.edge_weight
+    weights = (
+        config.objective.supcon_gamma,
+        config.objective.ssim_weight,
+        config.objective.edge_weight,
+    )
     figures |= {n: v for (n, v), w in zip(weighted.items(), weights, strict=True) if w}
-    return figures | ({config.recon_term: pixel_error} if config.recon_term != "nll" else {})
+    return figures | (
+        {config.objective.recon_term: pixel_error} if config.objective.recon_term != "nll" else {}
+    )
 
 
 OBJECTIVES: dict[str, dict[str, Any]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import typing
 
 import pytest
 import torch
@@ -12,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from vae_trainables.config import BetaSchedule, TrialConfig
+from vae_trainables.config import BETA_SCHEDULES, BetaSchedule, TrialConfig
 from vae_trainables.training import schedules
 
-SCHEDULES: tuple[BetaSchedule, ...] = typing.get_args(BetaSchedule)
+SCHEDULES: tuple[BetaSchedule, ...] = tuple(BETA_SCHEDULES)
 RISING = [name for name in SCHEDULES if name not in ("constant", "cyclical")]
 
 any_schedule = st.sampled_from(SCHEDULES)
@@ -32,7 +31,7 @@ def test_beta_never_leaves_zero_to_max(
     name: BetaSchedule, top: float, warmup: int, step: int, per_epoch: int
 ) -> None:
     weight = schedules.beta(
-        config(beta=top, beta_schedule=name, warmup_epochs=warmup), step, per_epoch
+        config(beta=top, beta_schedule=name, warmup_epochs=warmup).objective, step, per_epoch
     )
     assert 0 <= weight <= top
 
@@ -42,76 +41,77 @@ def test_warm_up_never_falls_and_ends_exactly_at_max(
     name: BetaSchedule, warmup: int, step: int, per_epoch: int
 ) -> None:
     settings = config(beta=2.5, beta_schedule=name, warmup_epochs=warmup)
-    now, later = (schedules.beta(settings, s, per_epoch) for s in (step, step + 1))
+    now, later = (schedules.beta(settings.objective, s, per_epoch) for s in (step, step + 1))
     assert now <= later
-    assert schedules.beta(settings, warmup * per_epoch, per_epoch) == 2.5
+    assert schedules.beta(settings.objective, warmup * per_epoch, per_epoch) == 2.5
 
 
 @given(any_schedule, st.integers(0, 10**5))
 def test_no_warm_up_is_constant_whatever_the_schedule(name: BetaSchedule, step: int) -> None:
-    assert schedules.beta(config(beta=4.0, beta_schedule=name, warmup_epochs=0), step, 7) == 4.0
+    objective = config(beta=4.0, beta_schedule=name, warmup_epochs=0).objective
+    assert schedules.beta(objective, step, 7) == 4.0
 
 
 def test_linear_is_the_staircase_of_r2() -> None:
-    settings = config(beta=1.0, beta_schedule="linear", warmup_epochs=8)
-    per_epoch = 235
-    first = [schedules.beta(settings, epoch * per_epoch, per_epoch) for epoch in range(10)]
-    last = [schedules.beta(settings, (epoch + 1) * per_epoch - 1, per_epoch) for epoch in range(10)]
+    objective = config(beta=1.0, beta_schedule="linear", warmup_epochs=8).objective
+    steps = 235
+    first = [schedules.beta(objective, epoch * steps, steps) for epoch in range(10)]
+    last = [schedules.beta(objective, (epoch + 1) * steps - 1, steps) for epoch in range(10)]
     assert first == last == [1 / 8, 2 / 8, 3 / 8, 4 / 8, 5 / 8, 6 / 8, 7 / 8, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("name", ["cosine", "sigmoid"])
 def test_smooth_schedules_start_at_zero_and_pass_half_in_the_middle(name: BetaSchedule) -> None:
     settings = config(beta=3.0, beta_schedule=name, warmup_epochs=4)
-    start, early, middle = (schedules.beta(settings, step, 10) for step in (0, 10, 20))
+    start, early, middle = (schedules.beta(settings.objective, step, 10) for step in (0, 10, 20))
     assert start == 0
     assert middle == pytest.approx(1.5, abs=1e-12)
     assert 0 < early < 0.75, "an S-curve lies below the straight line in its first half"
 
 
 def test_cosine_and_sigmoid_take_their_stated_values() -> None:
-    cosine = config(beta=1.0, beta_schedule="cosine", warmup_epochs=4)
+    cosine = config(beta=1.0, beta_schedule="cosine", warmup_epochs=4).objective
     assert schedules.beta(cosine, 10, 10) == pytest.approx(0.5 * (1 - math.cos(math.pi / 4)))
-    sigmoid = config(beta=1.0, beta_schedule="sigmoid", warmup_epochs=4)
+    sigmoid = config(beta=1.0, beta_schedule="sigmoid", warmup_epochs=4).objective
     low, quarter, high = (1 / (1 + math.exp(-x)) for x in (-6.0, -3.0, 6.0))
     assert schedules.beta(sigmoid, 10, 10) == pytest.approx((quarter - low) / (high - low))
 
 
 def test_cyclical_rises_half_a_period_rests_and_starts_again() -> None:
     settings = config(beta=1.0, beta_schedule="cyclical", warmup_epochs=2)
-    period = [schedules.beta(settings, step, 4) for step in range(8)]
+    period = [schedules.beta(settings.objective, step, 4) for step in range(8)]
     assert period == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
-    assert [schedules.beta(settings, step, 4) for step in range(8, 24)] == period * 2
+    assert [schedules.beta(settings.objective, step, 4) for step in range(8, 24)] == period * 2
 
 
 @pytest.mark.parametrize(("step", "per_epoch"), [(-1, 10), (0, 0)])
 def test_beta_refuses_impossible_steps_by_value(step: int, per_epoch: int) -> None:
     with pytest.raises(ValueError, match=f"step {step} .* steps_per_epoch {per_epoch} "):
-        schedules.beta(config(), step, per_epoch)
+        schedules.beta(config().objective, step, per_epoch)
 
 
 @given(st.integers(0, 2000), st.integers(1, 1000))
 def test_cosine_lr_equals_torchs_annealing(step: int, total: int) -> None:
     settings = config(lr=0.01, lr_schedule="cosine")
     expected = 0.01 * 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
-    assert schedules.lr(settings, step, total) == pytest.approx(expected, abs=1e-15)
-    assert schedules.lr(settings, 0, total) == 0.01
-    assert schedules.lr(settings, total, total) == pytest.approx(0, abs=1e-15)
+    assert schedules.lr(settings.optimiser, step, total) == pytest.approx(expected, abs=1e-15)
+    assert schedules.lr(settings.optimiser, 0, total) == 0.01
+    assert schedules.lr(settings.optimiser, total, total) == pytest.approx(0, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", ["constant", "plateau"])
 def test_constant_and_plateau_leave_the_lr_alone(name: str) -> None:
-    assert schedules.lr(config(lr=0.02, lr_schedule=name), 77, 100) == 0.02
+    assert schedules.lr(config(lr=0.02, lr_schedule=name).optimiser, 77, 100) == 0.02
 
 
 def test_lr_refuses_impossible_steps_by_value() -> None:
     with pytest.raises(ValueError, match=r"step -3 .* total_steps 5 "):
-        schedules.lr(config(), -3, 5)
+        schedules.lr(config().optimiser, -3, 5)
 
 
 def test_only_a_beta_that_moves_counts_as_warm_up() -> None:
-    assert schedules.warmup_epochs(config(beta_schedule="linear", warmup_epochs=8)) == 8
-    assert schedules.warmup_epochs(config(beta_schedule="constant", warmup_epochs=8)) == 0
+    assert schedules.warmup_epochs(config(beta_schedule="linear", warmup_epochs=8).objective) == 8
+    assert schedules.warmup_epochs(config(beta_schedule="constant", warmup_epochs=8).objective) == 0
 
 
 def plateau(**settings: object) -> TrialConfig:
@@ -202,7 +202,7 @@ def test_an_epoch_is_settled_where_beta_is_largest_in_its_second_half(
     settings = config(beta=2.7, beta_schedule=name, warmup_epochs=warmup)
     for epoch in range(1, 10):
         steps = range(epoch * 10 - 5, epoch * 10)
-        full = all(schedules.beta(settings, step, 10) == 2.7 for step in steps)
+        full = all(schedules.beta(settings.objective, step, 10) == 2.7 for step in steps)
         assert schedules.settled(settings, epoch) == full
 
 

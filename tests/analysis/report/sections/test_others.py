@@ -238,7 +238,7 @@ def test_samples_interpolation_or_traversals_would_be_missing() -> None:
     assert section is not None
     grids = {b.grid.name: b.grid for b in section.blocks if isinstance(b, PictureGrid)}
     assert list(grids) == ["samples", "interpolation", "traversals"]
-    assert len(grids["traversals"].rows) == pictured.SMALL.latent_dim
+    assert len(grids["traversals"].rows) == pictured.SMALL.model.latent_dim
     assert len(grids["interpolation"].rows[0].cells) == generation.STEPS
 
 

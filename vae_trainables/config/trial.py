@@ -1,0 +1,182 @@
+"""The whole of a trial: its parts, given and written flat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from vae_trainables import kinds
+from vae_trainables.config import objective
+from vae_trainables.config.budget import BudgetConfig
+from vae_trainables.config.data import DataConfig
+from vae_trainables.config.evaluation import EvaluationConfig
+from vae_trainables.config.model import ModelConfig
+from vae_trainables.config.noise import NoiseConfig
+from vae_trainables.config.objective import ObjectiveConfig
+from vae_trainables.config.optimiser import OptimiserConfig
+from vae_trainables.config.refusal import refuse
+
+PARTS: dict[str, type[BaseModel]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "noise": NoiseConfig,
+    "objective": ObjectiveConfig,
+    "optimiser": OptimiserConfig,
+    "budget": BudgetConfig,
+    "evaluation": EvaluationConfig,
+}
+
+
+def _places() -> dict[str, tuple[str, str]]:
+    parts = {
+        field.alias or attribute: (part, attribute)
+        for part, kind in PARTS.items()
+        for attribute, field in kind.model_fields.items()
+    }
+    return parts | {name: ("", name) for name in ("seed", "threads")}
+
+
+class TrialConfig(BaseModel):
+    """A trial: one model trained once on one data set with one seed.
+
+    Made from settings by their flat names (`SETTINGS`), and written as them; what own models and
+    own loss terms have declared is given like any other setting.
+
+    Raises pydantic's ValidationError, of which `setting_of` knows what it is about.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelConfig
+    data: DataConfig
+    noise: NoiseConfig
+    objective: ObjectiveConfig
+    optimiser: OptimiserConfig
+    budget: BudgetConfig
+    evaluation: EvaluationConfig
+    seed: int = Field(0, ge=0, lt=2**31)
+    threads: int = Field(1, ge=1, description="CPU threads; other counts give other bits")
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _into_parts(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        kind = given.get("kind", ModelConfig.model_fields["kind"].default)
+        owners = {name: part for name, (part, _) in PLACES.items()}
+        owners |= dict.fromkeys(objective.DECLARED, "objective")
+        owners |= dict.fromkeys(kinds.own_settings(kind), "model")
+        strange = sorted(given.keys() - owners.keys())
+        refuse({name: (given[name], objective.unknown(name)) for name in strange})
+        tree: dict[str, Any] = {part: {} for part in PARTS}
+        for name, value in given.items():
+            (tree[owners[name]] if owners[name] else tree)[name] = value
+        return tree
+
+    @model_serializer
+    def _flat(self, info: SerializationInfo) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for part in PARTS:
+            flat |= self._part(part).model_dump(mode=info.mode, by_alias=True)
+        return {**flat, "seed": self.seed, "threads": self.threads}
+
+    def flat(self, *, without: Collection[str] = ()) -> dict[str, Any]:
+        """The settings by their flat names, as JSON has them, but for those in `without`."""
+        return {n: v for n, v in self.model_dump(mode="json").items() if n not in without}
+
+    def setting(self, name: str) -> Any:
+        """A setting by its flat name; KeyError where no configuration has it."""
+        part, attribute = PLACES[name]
+        return getattr(self._part(part), attribute)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given, rather than left at their defaults."""
+        own = {**self.model.own, **self.objective.own}
+        return own | {
+            name: self.setting(name)
+            for name, (part, attribute) in PLACES.items()
+            if attribute in self._part(part).model_fields_set
+        }
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> TrialConfig:
+        """The same trial with the settings in `update`, by their flat names; validated.
+
+        Another kind of model leaves behind what its predecessor had for itself.
+        """
+        settings = self.given | dict(update or {})
+        left = self.model.own.keys() - kinds.own_settings(settings.get("kind", self.model.kind))
+        return TrialConfig(**{n: v for n, v in settings.items() if n not in left})
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> TrialConfig:
+        """The configuration whose settings a tracker keeps as text: JSON, or a word as it is."""
+        return cls.model_validate({name: _value(text) for name, text in texts.items()})
+
+    def fingerprint(self) -> str:
+        """Hash of everything but the seed: trials with equal fingerprints are repeats."""
+        return stable_hash(self.flat(without=["seed"]))
+
+    def _part(self, name: str) -> BaseModel:
+        part: BaseModel = getattr(self, name) if name else self
+        return part
+
+
+PLACES = _places()
+"""Part ("": the root) and attribute of each setting, by its flat name."""
+SETTINGS: dict[str, FieldInfo] = {
+    name: (PARTS[part] if part else TrialConfig).model_fields[attribute]
+    for name, (part, attribute) in PLACES.items()
+}
+"""What is known of each setting of this package, by its flat name."""
+
+
+def declare(name: str, *, least: float = -math.inf) -> None:
+    """Let objectives have one more setting: a number `name`, at least `least`.
+
+    Raises ValueError for a name that is no identifier or that another setting has.
+    """
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueError(f"a setting is named like a variable of Python, not {name!r}")
+    if name in SETTINGS or hasattr(ObjectiveConfig, name):
+        raise ValueError(f"there is a setting {name!r} already: give yours another name")
+    objective.DECLARED[name] = least
+
+
+def setting_of(error: ErrorDetails) -> str:
+    """The flat name of the setting that an error of pydantic is about, or of its part."""
+    names = [str(name) for name in error["loc"]]
+    inner = [name for name in names if name not in PARTS]
+    return ".".join(inner or names) or "configuration"
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def stable_hash(value: Any) -> str:
+    """16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
