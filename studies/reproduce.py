@@ -32,7 +32,7 @@ from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.helpers import with_helpers
 from vae_trainables.numerics.precision import effective
 from vae_trainables.numerics.streams import Backend, default_backend
-from vae_trainables.source import Source, SourceError
+from vae_trainables.source import Source, SourceError, brought
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
 
@@ -54,6 +54,8 @@ class Original:
     device: str = "cpu"
     backend: Backend = "generator"
     way: str = "alone"
+    arrays: datasets.Arrays | None = None
+    """Makes the images that the study's own file brings."""
 
     @property
     def epochs(self) -> int:
@@ -106,8 +108,8 @@ def read(run_id: str, uri: str) -> Original:
                 for name in (names.PROVENANCE_FILE, names.STUDY_FILE, names.SOURCE_FILE)
                 if name in there or name != names.SOURCE_FILE
             }
-        if names.SOURCE_FILE in files:
-            Source.from_json(files[names.SOURCE_FILE]).load()
+        own = files.get(names.SOURCE_FILE)
+        arrays = brought(Source.from_json(own)) if own else None
     except SourceError as error:
         raise InputError(f"run {run_id}: {error}") from error
     except MlflowException as error:
@@ -123,6 +125,7 @@ def read(run_id: str, uri: str) -> Original:
         device,
         _backend(run.data.tags.get(names.RANDOM), device),
         run.data.tags.get(names.WAY, "alone"),
+        arrays,
     )
 
 
@@ -139,7 +142,11 @@ def load_data(
     wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
         source = datasets.recorded_source(
-            original.config.data.dataset, original.source, data=data, data_dir=data_dir
+            original.config.data.dataset,
+            original.source,
+            data=data,
+            data_dir=data_dir,
+            arrays=original.arrays,
         )
         found = source.splits(wanted)
     except datasets.DataError as error:

@@ -14,10 +14,11 @@ import importlib.abc
 import importlib.machinery
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import ModuleType
+from typing import Any
 
 PACKAGES = frozenset({"studies", "vae_trainables", "analysis"})  # ours are installed, not carried
 LARGEST = 2 * 2**20  # bytes of text: code, not data
@@ -94,6 +95,12 @@ class Source:
             raise SourceError(f"{_place(error, self)}: {_words(error)}") from error
         module.__dict__["__source_digest__"] = self.digest()
         return module
+
+
+def brought(source: Source) -> Callable[[], Mapping[str, Any]] | None:
+    """What makes the images that the study of a source brings itself, if it does: `STUDY.data`."""
+    study = getattr(source.load(), "STUDY", None)
+    return getattr(study, "data", None)
 
 
 def collect(main: Path) -> Source:

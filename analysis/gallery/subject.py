@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.classes import Language, class_name
-from analysis.models import trained
+from analysis.models import sources, trained
 from analysis.models.trained import TrainedModel
 from analysis.tracker import runs
 from analysis.tracker.client import Record, Tracker
@@ -270,7 +270,10 @@ class _Study:
         folder = settings.get("data_dir")
         if folder and not Path(folder).is_dir():
             settings["data_dir"] = None
-        return datasets.recorded_source(dataset, settings, data=data, data_dir=data_dir)
+        arrays = sources.arrays(self.tracker, self.run_id)
+        return datasets.recorded_source(
+            dataset, settings, data=data, data_dir=data_dir, arrays=arrays
+        )
 
     def check_data(self, source: datasets.Source) -> None:
         """Raise GalleryError if the images here are not those of the study."""

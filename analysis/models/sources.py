@@ -5,9 +5,10 @@ Importing runs it, as `python -m studies.run` did: read trackers that you trust.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studies.tracker import names
 
@@ -32,6 +33,16 @@ def adopt(tracker: Tracker, run_id: str) -> None:
         from vae_trainables.source import Source
 
         Source.from_json(path.read_text("utf-8")).load()
+
+
+def arrays(tracker: Tracker, parent: str | None) -> Callable[[], Mapping[str, Any]] | None:
+    """What makes the images that the own file of the study `parent` brings itself, if it does."""
+    path = tracker.artifact(parent, names.SOURCE_FILE) if parent else None
+    if path is None:
+        return None
+    from vae_trainables.source import Source, brought
+
+    return brought(Source.from_json(path.read_text("utf-8")))
 
 
 def requirements(source: Source) -> list[str]:

@@ -162,11 +162,13 @@ class Cluster:
         )
         return int(done.stdout.split()[-1])
 
-    def submit(self, name: str, entry: list[str], env: dict[str, str]) -> list[str]:
-        """The command that submits `entry` as a job and waits for its end."""
+    def submit(
+        self, name: str, entry: list[str], env: dict[str, str], folder: Path = ROOT
+    ) -> list[str]:
+        """The command that submits `entry`, and the code in `folder`, and waits for its end."""
         return [
             *(str(BIN / "ray"), "job", "submit", "--address", self.jobs, "--submission-id", name),
-            *("--working-dir", str(ROOT), "--runtime-env-json", json.dumps({"env_vars": env})),
+            *("--working-dir", str(folder), "--runtime-env-json", json.dumps({"env_vars": env})),
             *("--", *entry),
         ]
 

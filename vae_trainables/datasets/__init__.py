@@ -6,12 +6,13 @@ says what is understood of it.
 
 from vae_trainables.datasets.errors import DataError
 from vae_trainables.datasets.published import NAMES, SPLITS, check, fetch, load, load_splits
-from vae_trainables.datasets.source import Source, open_source, recorded_source
+from vae_trainables.datasets.source import Arrays, Source, open_source, recorded_source
 from vae_trainables.datasets.splits import Facts, Split, TrialData
 
 __all__ = [
     "NAMES",
     "SPLITS",
+    "Arrays",
     "DataError",
     "Facts",
     "Source",

@@ -107,20 +107,22 @@ def recorded_source(
     *,
     data: str | None = None,
     data_dir: Path | None = None,
+    arrays: Arrays | None = None,
 ) -> Source:
     """The source of a study that was recorded with these `settings`.
 
-    data, data_dir: where the images are now, if not where they were.
+    data, data_dir: where the images are now, if not where they were. arrays: own data of its file.
     """
     if data is None and data_dir is None:
         data = settings.get("data")
         data_dir = Path(settings["data_dir"]) if settings.get("data_dir") else None
-    if data is None and dataset not in published.NAMES and dataset not in NAMED:
+    arrays = arrays if settings.get("dataset") is None else None
+    if data is None and arrays is None and dataset not in (*published.NAMES, *NAMED):
         raise DataError(
             f"the images of {dataset} came from the study's own file: give them with --data PATH"
         )
     resize = str(settings.get("resize") or "auto")
-    return open_source(dataset, data=data, data_dir=data_dir, resize=resize)
+    return open_source(dataset, data=data, data_dir=data_dir, resize=resize, arrays=arrays)
 
 
 def _begins_a_name(path: Path) -> bool:

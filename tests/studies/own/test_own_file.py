@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +12,10 @@ from mlflow import MlflowClient
 from studies import study_file
 from studies.errors import InputError
 from studies.tracker import names
+from tests.studies.own.strangers import call, kill_while_it_trains
 from vae_trainables.kinds import KINDS
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 FLAGS = ("--trials", "3", "--cpus", "2", "--scheduler", "none")
 
 
@@ -32,47 +27,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def environment(home: Path) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}  # others may set it
-    return kept | {"PYTHONPATH": str(ROOT), "HOME": str(home), "OMP_NUM_THREADS": "1"}
-
-
-def call(home: Path, *arguments: str, code: int = 0) -> str:
-    """Run python there; what it printed."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=home,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def kill_while_it_trains(home: Path) -> None:
-    """SIGKILL the whole group once a trial has left a checkpoint."""
-    with subprocess.Popen(
-        [sys.executable, "my_study.py", *FLAGS],
-        cwd=home,
-        env=environment(home),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as driver:
-        deadline = time.monotonic() + 300
-        while not list(home.glob("runs/my_study/trials/*/*.safetensors")):
-            assert driver.poll() is None, "the study ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.killpg(driver.pid, signal.SIGKILL)
-
-
 @pytest.mark.alone  # starts Ray
 @pytest.mark.slow
 def test_an_own_file_is_killed_resumed_reproduced_published_and_used(home: Path) -> None:
-    kill_while_it_trains(home)
+    kill_while_it_trains(home, "my_study", "my_study.py", *FLAGS)
     call(home, "-m", "studies.run", "my_study.py", *FLAGS, "--resume")
     client = MlflowClient(f"sqlite:///{home}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("my_study")
