@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_an_own_file_is_a_job_of_two_nodes_that_know_nothing_of_it(
     for name in ("my_study.py", "my_nets.py"):
         shutil.copy(OWN / name, home)
     entry = [
-        *("python", "-m", "studies.run", "my_study.py", "--trials", "4", "--epochs", "60"),
+        *(sys.executable, "-m", "studies.run", "my_study.py", "--trials", "4", "--epochs", "60"),
         *("--cpus", "2", "--scheduler", "none", "--storage", str(tmp_path / "runs")),
         *("--tracking-uri", server.uri),
     ]
