@@ -18,7 +18,7 @@ from studies.ledger.ledger import Ledger, LedgerTrial, Phase
 from studies.runner import fitting, pins
 from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
-from studies.scheduling.pruning import SuccessiveHalving
+from studies.scheduling.pruning import EndingRule, Hyperband, MedianStopping, SuccessiveHalving
 from vae_trainables.config import TrialConfig, setting_of, stable_hash
 
 if TYPE_CHECKING:
@@ -95,16 +95,19 @@ class Plan:
             "fixed": self.reference.flat(without=["seed"]),
         }
 
-    def pruner(self) -> SuccessiveHalving | None:
+    def pruner(self) -> EndingRule | None:
         """The rule that ends search trials early, if any."""
-        if self.settings.scheduler == "none":
-            return None
-        return SuccessiveHalving(
-            grace=self.settings.grace,
-            eta=self.settings.eta,
-            max_epochs=self.reference.budget.epochs,
-            direction=self.definition.prune_on.direction,
-        )
+        grace, direction = self.settings.grace, self.definition.prune_on.direction
+        match self.settings.scheduler:
+            case "none":
+                return None
+            case "median":
+                return MedianStopping(grace=grace, direction=direction)
+            case name:
+                rule = SuccessiveHalving if name == "asha" else Hyperband
+                epochs = self.reference.budget.epochs
+                eta = self.settings.eta
+                return rule(grace=grace, eta=eta, max_epochs=epochs, direction=direction)
 
     def sampler(self, already: int) -> optuna.samplers.BaseSampler:
         """Optuna's sampler; on resume it must not repeat the random numbers it began with.

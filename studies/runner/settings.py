@@ -26,7 +26,7 @@ SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
     "When to stop",
 )
 Sampler = Literal["tpe", "random", "gp", "qmc", "nsga2"]
-Scheduler = Literal["asha", "none"]
+Scheduler = Literal["asha", "hyperband", "median", "none"]
 Preset = Literal["demo", "quick", "full"]
 CohortWay = Literal["auto", "eager", "off"]
 Convolution = Literal["auto", "grouped", "im2col"]
@@ -64,10 +64,17 @@ class Settings:
     ] = None
     sampler: Annotated[Sampler, _option("Optuna's sampler.", SEARCH)] = "tpe"
     scheduler: Annotated[
-        Scheduler, _option("asha ends trials early that fall behind; none trains all.", SEARCH)
+        Scheduler,
+        _option(
+            "asha ends trials early that fall behind; hyperband too, some of them later; median "
+            "those behind the median of the others; none trains all.",
+            SEARCH,
+        ),
     ] = "asha"
-    grace: Annotated[int, _option("Epochs before asha may end a trial.", SEARCH)] = 1
-    eta: Annotated[float, _option("asha keeps the best 1/eta at each rung.", SEARCH)] = 3.0
+    grace: Annotated[int, _option("Epochs before a trial may be ended.", SEARCH)] = 1
+    eta: Annotated[
+        float, _option("asha and hyperband keep the best 1/eta at each rung.", SEARCH)
+    ] = 3.0
     seed: Annotated[int, _option("Seed of the sampler and of each trial's first run.", SEARCH)] = 0
     seeds: Annotated[
         int, _option("Train each configuration with this many seeds; rank by the mean.", SEARCH)

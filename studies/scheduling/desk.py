@@ -20,7 +20,7 @@ from typing import Any
 from studies.definition import Objective
 from studies.errors import StudyStopped
 from studies.ledger.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
-from studies.scheduling.pruning import SuccessiveHalving, comparable
+from studies.scheduling.pruning import EndingRule, comparable
 from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables import checkpoint
@@ -84,7 +84,7 @@ class Desk:
         source: Callable[[], LedgerTrial | None],
         objectives: list[Objective],
         prune_on: Objective,
-        pruner: SuccessiveHalving | None,
+        pruner: EndingRule | None,
         limits: Limits,
         tags: dict[str, str],
         backlog: list[LedgerTrial],

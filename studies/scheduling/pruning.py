@@ -1,21 +1,34 @@
-"""Asynchronous successive halving: which trial ends early.
+"""Which trial ends early: successive halving, Hyperband, median stopping.
 
-The decision is a pure function of the values recorded at each rung, so a resumed study rebuilds it
-from the ledger, and the same rule serves trials that Tune runs one by one and trials in a cohort.
-Ray's ASHA keeps its rungs in the scheduler and loses them with the driver; a test holds this rule
-to Ray's decisions.
+A decision is a pure function of the values that were recorded before it, so a resumed study
+rebuilds it from the ledger, and one rule serves trials that Tune runs one by one and trials in a
+cohort.
+Ray's schedulers keep what they know in themselves and lose it with the driver; tests hold these
+rules to Ray's decisions.
 """
 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from studies.definition import Direction
 from vae_trainables.config import TrialConfig
 from vae_trainables.training import schedules
+
+
+class EndingRule(Protocol):
+    """Decides from what trials report at the end of each epoch."""
+
+    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+        """Put back what a trial reported before the driver was started again."""
+
+    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
+        """Record `value`, which is None where it may not be compared; True: the trial ends."""
 
 
 class SuccessiveHalving:
@@ -27,7 +40,7 @@ class SuccessiveHalving:
 
     def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
         self.eta = eta
-        self.sign = 1.0 if direction == "maximize" else -1.0
+        self.sign = _sign(direction)
         count = int(math.log(max(max_epochs / grace, 1)) / math.log(eta) + 1e-9) + 1
         self.milestones = [round(grace * eta**k) for k in range(count)][::-1]
         self._rungs: dict[int, dict[str, float | None]] = {m: {} for m in self.milestones}
@@ -54,6 +67,80 @@ class SuccessiveHalving:
 
     def _cutoff(self, scores: Sequence[float]) -> float:
         return float(np.percentile(scores, (1 - 1 / self.eta) * 100))
+
+
+class Hyperband:
+    """Hyperband (Li et al. 2018) without waiting: a SuccessiveHalving for each bracket.
+
+    Bracket s begins to compare at epoch grace * eta^s only, a hedge against learning curves that
+    cross. A trial's bracket follows from its key alone, more of them being hasty than patient: in
+    Hyperband's proportions, as Optuna's pruner has them.
+    """
+
+    def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
+        last = int(math.log(max(max_epochs / grace, 1)) / math.log(eta) + 1e-9)
+        graces = [round(grace * eta**s) for s in range(last + 1)]
+        self.brackets = [
+            SuccessiveHalving(grace=g, eta=eta, max_epochs=max_epochs, direction=direction)
+            for g in graces
+        ]
+        rungs = [last - s for s in range(last + 1)]
+        self.shares = [math.ceil((last + 1) * eta**rung / (rung + 1)) for rung in rungs]
+
+    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+        """As `EndingRule` says."""
+        self.bracket(key).restore(key, reports)
+
+    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
+        """As `EndingRule` says; only trials of the same bracket are compared."""
+        return self.bracket(key).should_stop(key, epoch, value)
+
+    def bracket(self, key: str) -> SuccessiveHalving:
+        """The trial's bracket."""
+        place = zlib.crc32(key.encode()) % sum(self.shares)
+        for bracket, share in zip(self.brackets, self.shares, strict=True):
+            if place < share:
+                return bracket
+            place -= share
+        raise AssertionError("places end with the last share")
+
+
+class MedianStopping:
+    """Median stopping rule (Golovin et al. 2017).
+
+    From epoch `grace` on, a trial ends whose best value is worse than the median, over the trials
+    that have come as far, of their values' means up to this epoch.
+    """
+
+    LEAST = 3  # trials to compare with, as Ray has it
+
+    def __init__(self, *, grace: int, direction: Direction) -> None:
+        self.grace, self.sign = grace, _sign(direction)
+        self._curves: dict[str, dict[int, float]] = {}
+
+    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+        """As `EndingRule` says."""
+        for epoch, value in reports.items():
+            self._record(key, epoch, value)
+
+    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
+        """As `EndingRule` says."""
+        self._record(key, epoch, value)
+        if value is None or epoch < self.grace:
+            return False
+        others = [c for other, c in self._curves.items() if other != key and max(c) >= epoch]
+        scores = [[s for e, s in curve.items() if self.grace <= e <= epoch] for curve in others]
+        means = [float(np.mean(upto)) for upto in scores if upto]
+        best = max(self._curves[key].values())
+        return len(means) >= self.LEAST and best < float(np.median(means))
+
+    def _record(self, key: str, epoch: int, value: float | None) -> None:
+        if value is not None:
+            self._curves.setdefault(key, {}).setdefault(epoch, self.sign * value)
+
+
+def _sign(direction: Direction) -> float:
+    return 1.0 if direction == "maximize" else -1.0
 
 
 def comparable(config: TrialConfig, epoch: int, value: float) -> float | None:

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.tune.schedulers import MedianStoppingRule
 from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from studies.scheduling.pruning import SuccessiveHalving, comparable
+from studies.scheduling.pruning import (
+    EndingRule,
+    Hyperband,
+    MedianStopping,
+    SuccessiveHalving,
+    comparable,
+)
 from vae_trainables.config import TrialConfig
 
 
@@ -92,3 +101,77 @@ def test_a_trial_is_compared_where_its_beta_is_largest() -> None:
     assert [comparable(linear, epoch, 0.5) for epoch in (1, 2, 3, 4)] == [None, None, 0.5, 0.5]
     autoencoder = linear.model_copy(update={"kind": "conv_ae"})
     assert comparable(autoencoder, 1, 0.5) == 0.5
+
+
+def hyperband() -> Hyperband:
+    return Hyperband(grace=1, eta=3, max_epochs=27, direction="maximize")
+
+
+def test_hyperband_deals_trials_to_brackets_in_its_proportions() -> None:
+    rule = hyperband()
+    assert [bracket.milestones[-1] for bracket in rule.brackets] == [1, 3, 9, 27]
+    assert rule.shares == [27, 12, 6, 4], "n of Li et al. 2018: ceil((s + 1) eta^s / (s + 1))"
+    keys = [f"{number:04d}" for number in range(4_900)]
+    counts = [sum(rule.bracket(key) is bracket for key in keys) for bracket in rule.brackets]
+    expected = [100 * share for share in rule.shares]
+    assert counts == pytest.approx(expected, rel=0.15)
+
+
+def test_a_bracket_of_hyperband_compares_its_own_trials_alone() -> None:
+    rule, values = hyperband(), np.random.default_rng(0).random((60, 27)).cumsum(1)
+    alone = {
+        id(b): SuccessiveHalving(grace=g, eta=3, max_epochs=27, direction="maximize")
+        for b, g in zip(rule.brackets, (1, 3, 9, 27), strict=True)
+    }
+    for epoch in range(1, 28):
+        for i, value in enumerate(values[:, epoch - 1]):
+            own = alone[id(rule.bracket(str(i)))]
+            stop = rule.should_stop(str(i), epoch, float(value))
+            assert stop == own.should_stop(str(i), epoch, float(value))
+
+
+@pytest.mark.parametrize("grace", [0, 2])
+@pytest.mark.parametrize("seed", range(10))
+def test_median_stopping_decides_as_rays_does(seed: int, grace: int) -> None:
+    random = np.random.default_rng(seed)
+    curves = random.random((12, 9)).cumsum(1)
+    ours = MedianStopping(grace=max(grace, 1), direction="maximize")
+    rays = MedianStoppingRule(
+        "t", "v", "max", max(grace, 1), min_samples_required=3, min_time_slice=float("inf")
+    )
+    trials = {i: RayTrial(str(i)) for i in range(12)}
+    at = dict.fromkeys(range(12), 0)
+    while at:
+        i = int(random.choice(list(at)))
+        at[i] += 1
+        value = float(curves[i, at[i] - 1])
+        stop = ours.should_stop(str(i), at[i], value)
+        result = {"t": at[i], "v": value, "training_iteration": at[i]}
+        assert stop == (rays.on_trial_result(None, trials[i], result) == TrialScheduler.STOP)
+        if stop or at[i] == 9:
+            del at[i]
+
+
+@pytest.mark.parametrize("make", [hyperband, lambda: MedianStopping(grace=1, direction="maximize")])
+def test_other_rules_decide_after_a_restart_as_before(make: Callable[[], EndingRule]) -> None:
+    values = np.random.default_rng(1).random((24, 9)).cumsum(1)
+    old, new = make(), make()
+    for i in range(16):
+        for epoch in range(1, 7):
+            old.should_stop(str(i), epoch, values[i, epoch - 1])
+        new.restore(str(i), {epoch: values[i, epoch - 1] for epoch in range(1, 7)})
+    stops = set()
+    for i in range(16, 24):
+        for epoch in range(1, 7):
+            stop = old.should_stop(str(i), epoch, values[i, epoch - 1])
+            assert stop == new.should_stop(str(i), epoch, values[i, epoch - 1])
+            stops.add(stop)
+    assert stops == {True, False}
+
+
+def test_median_stopping_passes_over_what_may_not_be_compared() -> None:
+    rule = MedianStopping(grace=1, direction="minimize")
+    for i in range(3):
+        assert not rule.should_stop(str(i), 1, 0.5)
+    assert not rule.should_stop("warming up", 1, None)
+    assert rule.should_stop("behind", 1, 0.6)
