@@ -16,9 +16,8 @@ from studies.runner.console import Console
 from studies.runner.data import Images, find
 from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
-from studies.tracker.address import is_http
 from studies.tracker.line import dismiss, start_sender
-from studies.tracker.location import ARTIFACTS
+from studies.tracker.location import artifact_location
 from studies.workers.importing import uncollected
 
 if TYPE_CHECKING:
@@ -79,11 +78,6 @@ def _sender(spool: Path, uri: str, study: str, artifacts: str | None) -> Iterato
         yield sender
     finally:
         dismiss(sender)
-
-
-def artifact_location(uri: str, folder: Path) -> str | None:
-    """Where a tracker without a server keeps a study's artifacts; a server knows itself."""
-    return None if is_http(uri) else (folder.parent / ARTIFACTS / folder.name).as_uri()
 
 
 def _load(plan: planning.Plan, images: Images) -> TrialData:

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from studies.tracker.address import sqlite_file
+from studies.tracker.address import is_http, sqlite_file
 
 ARTIFACTS = "artifacts"  # the folder in a storage, beside mlflow.db; below it one per study
 # Tables and columns of MLflow's database that hold addresses of files below an experiment's.
@@ -24,6 +24,14 @@ _BELOW = (
     ("model_versions", "storage_location"),
 )
 BUSY_S = 20.0
+
+
+def artifact_location(uri: str, folder: Path) -> str | None:
+    """Where a tracker without a server keeps a study's artifacts; a server knows itself.
+
+    folder: the study's, absolute, in its storage.
+    """
+    return None if is_http(uri) else (folder.parent / ARTIFACTS / folder.name).as_uri()
 
 
 def local_folder(location: str | None) -> Path | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, ViewType
 
-from studies.tracker import location
+from studies.tracker import location, names
 from studies.tracker.address import is_http, sqlite_file, with_driver
 
 KIND = "mlflow.experimentKind"  # what MLflow's pages open an experiment with
@@ -54,6 +54,16 @@ def open_experiment(
         client.restore_experiment(there.experiment_id)
     _set_kind(client, there)
     return str(there.experiment_id), "restored" if deleted else ""
+
+
+def begun_ms(client: MlflowClient, study: str) -> list[int]:
+    """When the runs of studies of this name were opened in the tracker, deleted ones included."""
+    there = client.get_experiment_by_name(study)
+    if there is None:
+        return []
+    query = f"tags.`{names.ROLE}` = '{names.ROLE_STUDY}'"
+    runs = client.search_runs([there.experiment_id], query, ViewType.ALL, max_results=100)
+    return [run.info.start_time for run in runs if run.data.tags.get(names.STUDY) == study]
 
 
 def _set_kind(client: MlflowClient, experiment: Experiment) -> None:

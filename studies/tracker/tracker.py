@@ -47,7 +47,7 @@ class Tracker:
         self.uri = uri
         self.study_name = study
         self.spool = Spool(folder)
-        header = _header(folder, uri)
+        header = tracker_header(folder, uri)
         cursor, before = Cursor(folder), read_whole(folder / "study.json") or header
         cursor.check(self.spool.path)
         if before.get("address", header["address"]) != header["address"]:
@@ -170,8 +170,8 @@ class Tracker:
         )
 
 
-def _header(folder: Path, uri: str) -> dict[str, Any]:
-    """What the spool remembers of its tracker: nothing secret, and nothing that a move changes."""
+def tracker_header(folder: Path, uri: str) -> dict[str, Any]:
+    """What a spool remembers of its tracker: nothing secret, and nothing that a move changes."""
     database = sqlite_file(uri)
     if database is not None and database.parent == folder.absolute().parent.parent:
         return {"embedded": database.name, "address": f"embedded {database.name}"}

@@ -29,9 +29,18 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.alone  # starts Ray
 @pytest.mark.slow
-def test_an_own_file_is_killed_resumed_reproduced_published_and_used(home: Path) -> None:
-    kill_while_it_trains(home, "my_study", "my_study.py", *FLAGS)
+def test_an_own_file_is_killed_carried_home_resumed_reproduced_published_and_used(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cluster = tmp_path_factory.mktemp("cluster")
+    for name in ("my_study.py", "my_nets.py"):
+        shutil.copy(HERE / name, cluster)
+    kill_while_it_trains(cluster, "my_study", "my_study.py", *FLAGS)
+    call(cluster, "-m", "studies.pack", "my_study", "-o", str(home / "my_study.tar.gz"))
+    shutil.rmtree(cluster)
+    call(home, "-m", "studies.unpack", "my_study.tar.gz")
     call(home, "-m", "studies.run", "my_study.py", *FLAGS, "--resume")
+    assert not cluster.exists(), "nothing is written to the old place"
     client = MlflowClient(f"sqlite:///{home}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("my_study")
     runs = client.search_runs([experiment.experiment_id])
