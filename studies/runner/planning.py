@@ -113,13 +113,18 @@ class Plan:
         """Optuna's sampler; on resume it must not repeat the random numbers it began with.
 
         Its remarks about conditional parameters, which it draws at random, are no user's concern.
+        What a major version of Optuna has changed before is stated here, not inherited.
         """
         seed = self.settings.seed + already
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             match self.settings.sampler:
                 case "tpe":
-                    return optuna.samplers.TPESampler(seed=seed)
+                    return optuna.samplers.TPESampler(
+                        seed=seed,
+                        multivariate=len(self.objectives) == 1,
+                        constant_liar=True,  # trials run at once
+                    )
                 case "random":
                     return optuna.samplers.RandomSampler(seed=seed)
                 case "gp":
