@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,6 +132,21 @@ class Workbench:
         seat = self.seats.pop(key, None)
         if seat is not None:
             seat.cohort.release(seat.slot)
+
+    def move_out(self, key: str) -> Record | None:
+        """Give up a trial that another worker continues; a record if it could not be saved."""
+        seat = self.seats[key]
+        record = seat.cohort.keep(seat.slot)
+        self.release(key)
+        return record
+
+    def stacked_slots(self) -> dict[str, int]:
+        """Slots of the cohorts that train several trials, by `FusionKey.shared`."""
+        counts = Counter[str]()
+        for cohort in self._cohorts:
+            if not isinstance(cohort, Alone) and cohort.slots > 1:
+                counts[cohort.key.shared] += cohort.slots
+        return dict(counts)
 
     def run_epoch(self) -> tuple[list[tuple[str, Record]], list[str]]:
         """An epoch of every trial: records by trial key, and keys of trials to be placed anew.

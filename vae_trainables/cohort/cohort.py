@@ -279,6 +279,10 @@ class Cohort:
             self.release(slot)
         return record
 
+    def keep(self, slot: int) -> Record | None:
+        """Write a checkpoint of the slot's trial now; a record only if that was its end."""
+        return self._seats[slot].session.keep()
+
     def release(self, slot: int) -> None:
         """Vacate a slot whose trial goes on nowhere, pruned or ended; its checkpoints stay."""
         del self._seats[slot]
