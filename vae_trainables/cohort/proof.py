@@ -79,6 +79,14 @@ def together(
     return traces
 
 
+def of_trial(trial: Member) -> Trace:
+    """The trace of a fresh trial by its own steps, on the CPU."""
+    total = _train(trial, range(min(STEPS, trial.steps_per_epoch)))
+    states = [trial.optimizer.state[parameter] for parameter in trial.model.parameters()]
+    gradient = torch.cat([state["exp_avg"].flatten() for state in states])
+    return Trace((total / trial.steps_per_epoch).cpu(), gradient.cpu())
+
+
 def alone(trial: Member, slot: int, bank: Bank) -> Trace:
     """The trace of the same trial by its own steps; `slot` of the bank must be vacant."""
     total = _train(trial, range(min(STEPS, trial.steps_per_epoch)))
