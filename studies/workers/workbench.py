@@ -166,6 +166,7 @@ class Workbench:
                     raise
                 told += self._broken(cohort, list(keys.values()), error, evicted)
                 continue
+            self._heed(cohort)
             told += self._kept(cohort, [(keys[slot], record) for slot, record in records], evicted)
         self._hear(told)
         for key, record in told:
@@ -218,11 +219,18 @@ class Workbench:
                 raise
             where = self._traceback(error, folder)
             return self._unstack(key, f"no cohort: {in_one_line(error)}{where}")
-        self._notes += cohort.notes
+        self._heed(cohort)
         if reason:
             cohort.disband()
             return self._unstack(key, reason)
         return cohort
+
+    def _heed(self, cohort: Cohort | Alone) -> None:
+        """Pass on what goes a slower way in a cohort, once."""
+        if isinstance(cohort, Alone):
+            return
+        self._notes += cohort.notes
+        cohort.notes.clear()
 
     def _unstack(self, key: FusionKey, reason: str) -> Alone:
         self._unstacked[key] = reason

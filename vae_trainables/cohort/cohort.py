@@ -24,6 +24,7 @@ from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.member import Member, Trained
 from vae_trainables.cohort.models import build as build_forward
 from vae_trainables.cohort.objective import StackedObjective
+from vae_trainables.cohort.probing import StackedProbe
 from vae_trainables.cohort.randomness import (
     CounterRandomness,
     KernelRandomness,
@@ -156,8 +157,12 @@ class Cohort:
             precision=config.precision,
         )
         self._step = self._lock_step.step
+        probe = None
+        if self.ways.probe:
+            parts = bank, forward.forward, template, self._evaluator, config
+            probe = StackedProbe(*parts, self.notes.append)
         self._validation = StackedValidation(
-            bank, forward, template, vectors, self._evaluator, config
+            bank, forward, template, vectors, self._evaluator, config, probe
         )
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:

@@ -21,7 +21,7 @@ class Trained:
     means: dict[str, float]
     """By name, of the loss and of all terms that the cohort computes."""
     validation: dict[str, float]
-    """`val/...` but the extras."""
+    """`val/...` but the extras that members measure by themselves."""
     train_s: float
     """Wall time of the epoch, shared with the other members."""
     eval_s: float
@@ -56,5 +56,9 @@ class Member(Trial):
         return self._end_epoch(means, validation, (trained.train_s, eval_s))
 
     def _validation(self, trained: Trained) -> dict[str, float]:
-        extras = self.evaluator.extras(self.model, self.config)
+        config = self.config
+        if "val/probe" in trained.validation:
+            rest = tuple(name for name in config.evaluations if name != "probe")
+            config = config.model_copy(update={"evaluations": rest})
+        extras = self.evaluator.extras(self.model, config)
         return trained.validation | {f"val/{name}": value for name, value in extras.items()}

@@ -29,6 +29,9 @@ class Ways:
     kernels: bool | None = None
     """Random numbers, noise and flat Adam by Triton kernels, a few in place of some 400: on a GPU
     that can run them (`numerics.fast`)."""
+    probe: bool | None = None
+    """The probe of all members at once, by Newton's method where their codes are: on a GPU. By
+    scikit-learn, member by member, otherwise: the bits of a solo trial."""
     proof: bool | None = None
     """Before trials are admitted, compare with trials alone (`Cohort.prove`): on a GPU."""
 
@@ -47,6 +50,7 @@ class Ways:
             backend=self.backend or default_backend(device),
             kernels=fast.on(device).kernels is not None if self.kernels is None else self.kernels,
             capture=on_gpu and not looks if self.capture is None else self.capture,
+            probe=on_gpu if self.probe is None else self.probe,
             proof=on_gpu if self.proof is None else self.proof,
         )
         if settled.capture and not (on_gpu and settled.backend == "counter"):
