@@ -95,7 +95,8 @@ class Cohort:
         self._seats: dict[int, _Seat] = {}
         self.notes: list[str] = []
         """What could not be done the fast way, a line each."""
-        self._step: Callable[[], None]
+        self._train: Callable[[int], None]
+        """So many steps, captured or not."""
         with repeatable_convolutions():
             self._assemble()
 
@@ -113,7 +114,7 @@ class Cohort:
                 self._build()
         if self.ways.capture:
             try:
-                self._step = CapturedStep(self._lock_step.step, self.device)
+                self._train = CapturedStep(self._lock_step.step, self.device)
             except Exception as error:
                 self._fall_back("capture", "the step could not be captured", error)
                 self._build()
@@ -156,7 +157,7 @@ class Cohort:
             variational=config.variational,
             precision=config.precision,
         )
-        self._step = self._lock_step.step
+        self._train = self._lock_step.run
         probe = None
         if self.ways.probe:
             parts = bank, forward.forward, template, self._evaluator, config
@@ -265,12 +266,11 @@ class Cohort:
         started = time.perf_counter()
         with repeatable_convolutions():
             self._lock_step.begin_epoch(members)
-            for _ in range(self._lock_step.steps):
-                self._step()
+            self._train(self._lock_step.steps)
             means = self._lock_step.means()
         trained = time.perf_counter()
         for slot, member in members.items():
-            self.bank.store(slot, member.model, member.optimizer.state)
+            member.trained_elsewhere(partial(self.bank.store, slot))
         validation = self._validation(members)
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
@@ -290,7 +290,7 @@ class Cohort:
 
     def release(self, slot: int) -> None:
         """Vacate a slot whose trial goes on nowhere, pruned or ended; its checkpoints stay."""
-        del self._seats[slot]
+        self._seats.pop(slot).member.catch_up()
         self.bank.clear(slot)
         self._vectors.clear(slot)
 
@@ -312,8 +312,7 @@ class Cohort:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the epoch's order costs more for more slots
         started = time.perf_counter()
-        for _ in range(steps):
-            self._step()
+        self._train(steps)
         self._lock_step.means()  # waits for the device
         return time.perf_counter() - started
 
@@ -334,14 +333,14 @@ class Cohort:
 
     def _proof(self) -> str:
         members = {slot: self._invented(slot) for slot in {0, self.slots - 1}}
-        traces = self._together(members, self._lock_step.step)
+        traces = self._together(members, self._lock_step.run)
         if self.ways.capture:
-            captured = self._together(members, self._step)
+            captured = self._together(members, self._train)
             distance = max(captured[slot].distance(traces[slot]) for slot in members)
             if distance > proof.SAME:
                 error = CohortError(f"it differs by {distance:.1%} from the same step un-captured")
                 self._fall_back("capture", "the captured step is wrong", error)
-                self._step = self._lock_step.step
+                self._train = self._lock_step.run
         own = {slot: proof.alone(member, slot, self.bank) for slot, member in members.items()}
         distance = max(traces[slot].distance(own[slot]) for slot in members)
         if distance > proof.LIKE_ALONE[self.config.precision]:
@@ -362,10 +361,10 @@ class Cohort:
         )
 
     def _together(
-        self, members: dict[int, Member], step: Callable[[], None]
+        self, members: dict[int, Member], train: Callable[[int], None]
     ) -> dict[int, proof.Trace]:
         with repeatable_convolutions():
-            return proof.together(members, step, self._lock_step, self.bank, self._vectors)
+            return proof.together(members, train, self._lock_step, self.bank, self._vectors)
 
     @property
     def way(self) -> str:
@@ -377,9 +376,9 @@ class Cohort:
     def disband(self) -> None:
         """Give up all trials and the memory; the trials go on from their newest checkpoints."""
         self._seats.clear()
-        if isinstance(self._step, CapturedStep):
-            self._step.release()
-        del self._step, self._lock_step, self._validation, self.bank, self._vectors
+        if isinstance(self._train, CapturedStep):
+            self._train.release()
+        del self._train, self._lock_step, self._validation, self.bank, self._vectors
         del self._resident, self._evaluator
 
 

@@ -100,6 +100,11 @@ class LockStep:
         self._timetable.lay_out(whole, self.labels[whole], self.vectors.lr, self.vectors.beta)
         self._totals.zero_()
 
+    def run(self, count: int) -> None:
+        """So many steps."""
+        for _ in range(count):
+            self.step()
+
     def step(self) -> None:
         """Train every slot on its next batch, in the configuration's precision."""
         with arithmetic(self.precision, self.images.device):
