@@ -22,6 +22,7 @@ from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.capture import CapturedStep
 from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.member import Member, Trained
+from vae_trainables.cohort.models import InPrecision, StackedModel
 from vae_trainables.cohort.models import build as build_forward
 from vae_trainables.cohort.objective import StackedObjective
 from vae_trainables.cohort.probing import StackedProbe
@@ -156,6 +157,7 @@ class Cohort:
             batch_size=batch_size,
             variational=config.variational,
             precision=config.precision,
+            rounds_once=self._rounds_once(forward),
         )
         self._train = self._lock_step.run
         probe = None
@@ -165,6 +167,11 @@ class Cohort:
         self._validation = StackedValidation(
             bank, forward, template, vectors, self._evaluator, config, probe
         )
+
+    def _rounds_once(self, forward: InPrecision) -> bool:
+        """Whether autocast rounds every weight, each for one product: then all can be at once."""
+        plain = isinstance(forward.forward, StackedModel) and self.ways.convolution == "grouped"
+        return self.config.precision == "bf16" and self.ways.adam == "flat" and plain
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
         if self.ways.backend != "counter":
