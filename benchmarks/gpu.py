@@ -99,7 +99,9 @@ def contestants(model: str, slots: Sequence[int]) -> list[Contestant]:
         "eager": Contestant("", several, Ways.plain()),
     }
     if model == "conv":
+        unrepeatable = Contestant("", several, Ways(repeatable=False))
         others = {"im2col": Contestant("", several, Ways("im2col"))} | others
+        others["any-algorithm"] = unrepeatable
     return chosen + [
         Contestant(f"cohort-{several}-{name}", one.slots, one.ways, one.settings)
         for name, one in others.items()

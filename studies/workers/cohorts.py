@@ -184,6 +184,8 @@ class Dealer:
             return
         self.moving |= dict.fromkeys(self.hands[worker], target)
         self.emptied.add(worker)
+        going = ", ".join(sorted(self.hands[worker]))
+        self.desk.say(f"{worker}: no trial is left to begin; {going} go on in slots of {target}")
         self._send(worker, [{"move": key} for key in self.hands[worker]])
 
     def _leaving(self, worker: str) -> bool:

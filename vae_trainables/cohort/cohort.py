@@ -98,7 +98,7 @@ class Cohort:
         """What could not be done the fast way, a line each."""
         self._train: Callable[[int], None]
         """So many steps, captured or not."""
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             self._assemble()
 
     def _assemble(self) -> None:
@@ -271,7 +271,7 @@ class Cohort:
         if not members:
             return []
         started = time.perf_counter()
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             self._lock_step.begin_epoch(members)
             self._train(self._lock_step.steps)
             means = self._lock_step.means()
@@ -309,7 +309,7 @@ class Cohort:
         if self._seats:
             raise CohortError(f"slots {sorted(self._seats)} hold trials: rehearse before admitting")
         steps = min(steps, self._lock_step.steps)
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             seconds = [self._seconds(steps) for _ in range(2)][1]  # the first time warms up
         self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
@@ -370,7 +370,7 @@ class Cohort:
     def _together(
         self, members: dict[int, Member], train: Callable[[int], None]
     ) -> dict[int, proof.Trace]:
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             return proof.together(members, train, self._lock_step, self.bank, self._vectors)
 
     @property

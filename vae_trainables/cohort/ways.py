@@ -20,6 +20,8 @@ class Ways:
     """None stands for what suits the device. Which is fastest on a GPU has not been measured."""
 
     convolution: Convolution = "grouped"
+    repeatable: bool = True
+    """cuDNN's algorithms are those that give the same bits each time; some faster ones do not."""
     adam: AdamWay | None = None
     """"per_slot" on a CPU: the bits of a solo trial. "flat" on a GPU: one pass."""
     backend: Backend | None = None
@@ -38,7 +40,7 @@ class Ways:
     @classmethod
     def plain(cls, convolution: Convolution = "grouped") -> Ways:
         """Stacked, but step by step and by torch's own operations."""
-        return cls(convolution, capture=False, kernels=False)
+        return cls(convolution=convolution, capture=False, kernels=False)
 
     def settled(self, device: torch.device, config: TrialConfig, terms: frozenset[str]) -> Ways:
         """With every choice made; ValueError for choices that exclude each other."""

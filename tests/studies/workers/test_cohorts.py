@@ -144,9 +144,14 @@ def at_the_end(dealer: Dealer) -> dict[str, Any]:
     return stacked
 
 
-def test_the_last_trials_gather_in_one_cohort(dealer: Dealer) -> None:
+def test_the_last_trials_gather_in_one_cohort(
+    dealer: Dealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(dealer.desk, "say", said.append)
     stacked = at_the_end(dealer)
     assert dealer.hear("a", result("0000") | stacked)
+    assert said == ["a: no trial is left to begin; 0000 go on in slots of b"]
     assert letters(dealer, "a") == [{"move": "0000"}]
     assert letters(dealer, "b") == []
     dealer.hear("b", result("0001", "0002", epoch=2) | stacked)  # it leaves nothing meanwhile

@@ -362,15 +362,19 @@ def alive() -> int:
     )
 
 
-def test_the_process_keeps_its_own_convolutions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_the_process_keeps_its_own_convolutions(repeatable: bool, tmp_path: Path) -> None:
     assert not torch.backends.cudnn.deterministic
-    run = run_cohort({0: config("conv_vae", epochs=1)}, tmp_path, slots=1, epochs=0)
+    ways = Ways(repeatable=repeatable)
+    run = run_cohort({0: config("conv_vae", epochs=1)}, tmp_path, slots=1, epochs=0, ways=ways)
     seen: list[bool] = []
     train = run.cohort._train
-    run.cohort._train = lambda count: (
-        seen.append(torch.backends.cudnn.deterministic),
-        train(count),
-    )  # type: ignore[assignment]
+
+    def watched(count: int) -> None:
+        seen.append(torch.backends.cudnn.deterministic)
+        train(count)
+
+    run.cohort._train = watched
     run.epochs(1)
-    assert set(seen) == {True}
+    assert set(seen) == {repeatable}
     assert not torch.backends.cudnn.deterministic
