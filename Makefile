@@ -24,7 +24,7 @@ endif
 COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet $(LOCK_FLAGS)
 
-.PHONY: help setup dev data demo test test-fast lint crash-test docs lock clean
+.PHONY: help setup dev data demo test test-fast gpu-bench lint crash-test docs lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ test-fast: $(DEV_STAMP) data  ## the tests that take seconds
 
 crash-test: $(DEV_STAMP) data  ## kill everything that can be killed, at length
 	@VAE_STUDIES_CRASH=full $(BIN)/python -m pytest tests/crash
+
+gpu-bench:  ## all measurements on a GPU, in ten minutes at most; torch, pydantic, safetensors do
+	@$(PYTHON) -m benchmarks.gpu $(GPU_BENCH_FLAGS)
 
 lint: $(DEV_STAMP)  ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

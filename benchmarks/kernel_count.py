@@ -30,7 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks import measuring
 from studies.runner import planning
 from studies.runner.settings import Settings
-from studies.workers import workbench
+from studies.workers import gathering, workbench
 from studies.workers.workbench import Workbench
 from vae_trainables import models
 from vae_trainables.cohort import Assignment, Cohort, Ways, adam, cohort, layers
@@ -135,6 +135,9 @@ class Tally:
     images: int = 0
     cohorts: int = 0
     epochs: int = 0
+    moves: int = 0
+    trained: Counter[Path] = field(default_factory=Counter)
+    """Epochs by trial."""
     counted: dict[Any, int] = field(default_factory=dict)
 
 
@@ -147,8 +150,9 @@ class Counted:
         self.real = Cohort.__new__(Cohort)
         self.config, self.slots = config, how["slots"]
         self.judge = Judge(config, tuple(how["like"]))
+        self.key, self.notes, self.way = self.judge.key, list[str](), "counted"
         self.steps = len(data.train) // config.batch_size
-        self.seats: dict[int, list[Any]] = {}
+        self.seats: dict[int, Path] = {}
         self.tally.cohorts += 1
         known = self.judge.key, self.judge.extent
         if known not in tally.counted:
@@ -167,8 +171,16 @@ class Counted:
 
     def admit(self, slot: int, assignment: Assignment) -> list[Record]:
         """Seat a trial."""
-        self.seats[slot] = [0, self.lengths[assignment.folder]]
+        self.seats[slot] = assignment.folder
         return []
+
+    def release(self, slot: int) -> None:
+        """Vacate a slot."""
+        del self.seats[slot]
+
+    def prove(self) -> str:
+        """As of `Cohort`: nothing speaks against it."""
+        return ""
 
     def run_epoch(self) -> list[tuple[int, Record]]:
         """Count an epoch."""
@@ -178,10 +190,11 @@ class Counted:
         self.tally.images += self.steps * self.config.batch_size * len(self.seats)
         self.tally.epochs += 1
         told = []
-        for slot, seat in list(self.seats.items()):
-            seat[0] += 1
-            over = seat[0] >= seat[1]
-            told.append((slot, Record(seat[0], "finished" if over else "running")))
+        for slot, trial in list(self.seats.items()):
+            self.tally.trained[trial] += 1
+            epoch = self.tally.trained[trial]
+            over = epoch >= self.lengths[trial]
+            told.append((slot, Record(epoch, "finished" if over else "running")))
             if over:
                 del self.seats[slot]
         return told
@@ -211,18 +224,42 @@ def simulated(study: str, options: argparse.Namespace) -> Tally:
         return Counted(tally, lengths, *given, **how)
 
     waiting = list(reversed(list(enumerate(configs))))
-    with mock.patch.object(workbench, "Cohort", build):
-        benches = [
-            Workbench(data, device="cpu", slots=options.slots, like=like)
-            for _ in range(options.workers)
-        ]
-        while waiting or any(bench.seats for bench in benches):
-            for bench in benches:
+    with (
+        mock.patch.object(workbench, "Cohort", build),
+        mock.patch.object(Workbench, "_alone", side_effect=AssertionError("it would be trained")),
+    ):
+        benches = {
+            str(i): Workbench(data, device="cpu", slots=options.slots, like=like)
+            for i in range(options.workers)
+        }
+        while waiting or any(bench.seats for bench in benches.values()):
+            for bench in benches.values():
                 while waiting and len(bench.seats) < bench.slots:
                     number, config = waiting.pop()
                     bench.take(str(number), Assignment(config, Path(str(number))))
-                bench.run_epoch()
+                _, evicted = bench.run_epoch()
+                assert not evicted, "the dealer's count of slots is not the workers'"
+            if not waiting:
+                for name in benches:
+                    tally.moves += moved(name, benches)
     return tally
+
+
+def moved(worker: str, benches: Mapping[str, Workbench]) -> int:
+    """Move a worker's trials as the dealer would; how many."""
+    trials = {
+        name: Counter(fusion_key(seat.assignment.config).shared for seat in bench.seats.values())
+        for name, bench in benches.items()
+    }
+    sizes = {n: gathering.Bench(bench.slots, bench.stacked_slots()) for n, bench in benches.items()}
+    target = gathering.host(worker, trials, sizes) if trials[worker] else None
+    if target is None:
+        return 0
+    leaving = dict(benches[worker].seats)
+    for key, seat in leaving.items():
+        benches[worker].release(key)
+        benches[target].take(key, seat.assignment)
+    return len(leaving)
 
 
 def length(trial: int, epochs: int) -> int:
@@ -274,9 +311,11 @@ def main() -> None:
                 tally.images,
                 tally.kernels,
                 tally.images / tally.kernels,
+                tally.moves,
             ]
         )
-    columns = ["study", "cohorts", "cohorts' epochs", "images", "kernels", "images per kernel"]
+    columns = ["study", "cohorts", "cohorts' epochs", "images", "kernels"]
+    columns += ["images per kernel", "moved"]
     measuring.publish(options, {"study": studies}, columns, studies)
 
 

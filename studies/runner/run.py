@@ -36,11 +36,16 @@ FAREWELL_S = 5.0  # how long a stopped study waits for a tracker that does not m
 
 
 def ways_of(settings: Settings) -> Ways:
-    """How cohorts train, as the flags ask for."""
+    """How cohorts train, as the flags ask for; where they leave it open, as the doctor said."""
     convolution = settings.convolution
     if convolution == "auto":
-        convolution = verdict.convolution(settings.storage)
-    return Ways(convolution) if settings.cohort == "auto" else Ways.plain(convolution)
+        convolution = verdict.read(settings.storage).convolution
+    return Ways(convolution) if cohort_way(settings) == "auto" else Ways.plain(convolution)
+
+
+def cohort_way(settings: Settings) -> verdict.CohortWay:
+    """The flag, or what the doctor said where that is "auto"."""
+    return verdict.read(settings.storage).cohort if settings.cohort == "auto" else settings.cohort
 
 
 def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
@@ -161,7 +166,7 @@ class Run:
                 resources=resources,
                 source=source,
                 ways=ways_of(settings),
-                stacked=settings.cohort != "off",
+                stacked=cohort_way(settings) != "off",
             )
             return
         tuning.run(

@@ -115,8 +115,8 @@ class Settings:
     cohort: Annotated[
         CohortWay,
         _option(
-            "How these train together: auto as fast as it is right; eager step by step, without "
-            "CUDA graphs and Triton; off: each alone.",
+            "How these train together: eager step by step, without CUDA graphs and Triton; off: "
+            "each alone; auto: as studies.doctor found, else as fast as it is right.",
             RESOURCES,
         ),
     ] = "auto"

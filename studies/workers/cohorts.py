@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +26,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from studies.ledger.ledger import ENDED, LedgerTrial
 from studies.scheduling.desk import Desk
 from studies.tracker import names
-from studies.workers import tuning
+from studies.workers import gathering, tuning
+from studies.workers.gathering import Bench
 from studies.workers.trainable import unpack
 from studies.workers.workbench import Workbench
-from vae_trainables.cohort import Assignment, Ways
+from vae_trainables.cohort import Assignment, Ways, fusion_key
 from vae_trainables.config import TrialConfig
 from vae_trainables.numerics.allocator import keep_freed_memory
 from vae_trainables.source import Source
@@ -82,9 +84,12 @@ class CohortTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
         told: list[tuple[str, Record]] = []
+        moved: list[str] = []
         for letter in ray.get(self.mailbox.take.remote(self.name)):
             if "release" in letter:
                 self.bench.release(letter["release"])
+            elif "move" in letter:
+                moved += self._moved(letter["move"], told)
             else:
                 records = self.bench.take(letter["key"], _assignment(letter))
                 told += [(letter["key"], record) for record in records]
@@ -96,10 +101,22 @@ class CohortTrainable(tune.Trainable):
         return {
             "records": json.dumps(texts),
             "evicted": json.dumps(evicted),
+            "moved": json.dumps(moved),
             "slots": self.bench.slots,
+            "stacked": json.dumps(self.bench.stacked_slots()),
             "notes": json.dumps(notes),
             "ways": json.dumps(ways),
         }
+
+    def _moved(self, key: str, told: list[tuple[str, Record]]) -> list[str]:
+        """Give a trial up for another worker: its key, unless it has left or cannot be saved."""
+        if key not in self.bench.seats:
+            return []
+        record = self.bench.move_out(key)
+        if record is None:
+            return [key]
+        told.append((key, record))
+        return []
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: sessions keep their own checkpoints."""
@@ -125,6 +142,9 @@ class Dealer:
     mailbox: Any
     slots: int  # of a worker that has not said yet how many it has
     hands: dict[str, dict[str, LedgerTrial]] = field(default_factory=dict)
+    benches: dict[str, Bench] = field(default_factory=dict)  # of workers that have said
+    moving: dict[str, str] = field(default_factory=dict)  # trials on their way, and to whom
+    emptied: set[str] = field(default_factory=set)  # workers whose trials went to others
     suspects: set[str] = field(default_factory=set)
     notes: set[str] = field(default_factory=set)
     deaths: int = 0  # of workers, in a row
@@ -132,18 +152,79 @@ class Dealer:
     def deal(self, worker: str, slots: int) -> bool:
         """Fill the worker's free slots; whether there may be anything more to do for it."""
         hand = self.hands.setdefault(worker, {})
-        letters = []
-        for trial in self.desk.next_hand((1 if self.suspects else slots) - len(hand)):
-            hand[trial.key] = trial
-            letters.append(self.desk.assignment(trial) | {"told": max(trial.reports, default=0)})
-        self._send(worker, letters)
+        arriving = sum(target == worker for target in self.moving.values())
+        free = (1 if self.suspects else slots) - len(hand) - arriving
+        if self._may_rest(worker):
+            free = 0
+        dealt = self.desk.next_hand(free)
+        self._hand_over(worker, dealt)
+        if hand and len(dealt) < free:
+            self._gather(worker)
         return bool(hand or self.desk.under_way or self.desk.backlog)
+
+    def _may_rest(self, worker: str) -> bool:
+        """Whether its trials went to others that still have vacant slots, if any trial comes."""
+        if worker not in self.emptied:
+            return False
+        vacant = sum(
+            bench.slots - len(self.hands[other])
+            for other, bench in self.benches.items()
+            if self.hands.get(other)
+        ) - len(self.moving)
+        if vacant <= 0 or self.suspects:
+            self.emptied.discard(worker)
+        return worker in self.emptied
+
+    def _gather(self, worker: str) -> None:
+        """Move a worker's trials to another that has slots for all of them (`gathering`)."""
+        if self.suspects or worker in self.moving.values() or self._leaving(worker):
+            return
+        target = gathering.host(worker, self._counts(), self.benches)
+        if target is None or self._leaving(target):
+            return
+        self.moving |= dict.fromkeys(self.hands[worker], target)
+        self.emptied.add(worker)
+        going = ", ".join(sorted(self.hands[worker]))
+        self.desk.say(f"{worker}: no trial is left to begin; {going} go on in slots of {target}")
+        self._send(worker, [{"move": key} for key in self.hands[worker]])
+
+    def _leaving(self, worker: str) -> bool:
+        return not self.moving.keys().isdisjoint(self.hands[worker])
+
+    def _counts(self) -> dict[str, Counter[str]]:
+        """By worker its trials by key, those on their way to it included."""
+        counts = {worker: Counter[str]() for worker in self.hands}
+        for worker, hand in self.hands.items():
+            for trial in hand.values():
+                place = self.moving.get(trial.key, worker)
+                counts[place if place in counts else worker][fusion_key(trial.config).shared] += 1
+        return counts
+
+    def _arrived(self, worker: str, keys: list[str]) -> None:
+        """Trials that `worker` has given up go on where they were to go, if that still lives."""
+        hand = self.hands[worker]
+        for key in keys:
+            target, trial = self.moving.pop(key, ""), hand.pop(key, None)
+            if trial is None:  # it has ended in the meantime
+                continue
+            if target in self.benches:
+                self._hand_over(target, [trial])
+            else:
+                self.desk.put_back(trial, "its next worker died")
+
+    def _hand_over(self, worker: str, trials: list[LedgerTrial]) -> None:
+        """The worker gets trials, each where its newest checkpoint left it."""
+        self.hands[worker] |= {trial.key: trial for trial in trials}
+        seen = ({"told": max(trial.reports, default=0)} for trial in trials)
+        pairs = zip(trials, seen, strict=True)
+        self._send(worker, [self.desk.assignment(trial) | told for trial, told in pairs])
 
     def hear(self, worker: str, result: dict[str, Any]) -> bool:
         """Take a worker's records and deal again; whether it has anything to do."""
         hand = self.hands.setdefault(worker, {})
         released = []
         self.deaths = 0
+        self.benches[worker] = Bench(result["slots"], json.loads(result["stacked"]))
         records = [(key, Record.from_json(text)) for key, text in json.loads(result["records"])]
         if len(hand) == 1:
             self.suspects -= {key for key, _ in records}
@@ -154,13 +235,16 @@ class Dealer:
                 if trial is None or not self.desk.report(trial, record):
                     continue
                 del hand[key]
+                self.moving.pop(key, None)
                 if record.outcome == "running":
                     released.append({"release": key})
         self._send(worker, released)
         for key in json.loads(result["evicted"]):
             if key in hand:  # else it was pruned in the meantime
                 reason = "memory ran out: fewer train together from now on"
+                self.moving.pop(key, None)
                 self.desk.put_back(hand.pop(key), reason)
+        self._arrived(worker, json.loads(result["moved"]))
         return self.deal(worker, result["slots"])
 
     def _note(self, worker: str, notes: list[str], ways: dict[str, str]) -> None:
@@ -175,6 +259,9 @@ class Dealer:
     def lost(self, worker: str, reason: str) -> None:
         """The worker's process died: others go on with its trials, unless that was too often."""
         hand = self.hands.pop(worker, {})
+        self.benches.pop(worker, None)
+        self.emptied.discard(worker)
+        self.moving = {key: target for key, target in self.moving.items() if key not in hand}
         self.deaths += 1
         if self.deaths > DEATHS_IN_A_ROW:
             self.desk.stop_reason = f"{self.deaths} workers died one after the other ({reason})"

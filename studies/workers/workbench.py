@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -132,6 +133,21 @@ class Workbench:
         if seat is not None:
             seat.cohort.release(seat.slot)
 
+    def move_out(self, key: str) -> Record | None:
+        """Give up a trial that another worker continues; a record if it could not be saved."""
+        seat = self.seats[key]
+        record = seat.cohort.keep(seat.slot)
+        self.release(key)
+        return record
+
+    def stacked_slots(self) -> dict[str, int]:
+        """Slots of the cohorts that train several trials, by `FusionKey.shared`."""
+        counts = Counter[str]()
+        for cohort in self._cohorts:
+            if not isinstance(cohort, Alone) and cohort.slots > 1:
+                counts[cohort.key.shared] += cohort.slots
+        return dict(counts)
+
     def run_epoch(self) -> tuple[list[tuple[str, Record]], list[str]]:
         """An epoch of every trial: records by trial key, and keys of trials to be placed anew.
 
@@ -150,6 +166,7 @@ class Workbench:
                     raise
                 told += self._broken(cohort, list(keys.values()), error, evicted)
                 continue
+            self._heed(cohort)
             told += self._kept(cohort, [(keys[slot], record) for slot, record in records], evicted)
         self._hear(told)
         for key, record in told:
@@ -202,11 +219,18 @@ class Workbench:
                 raise
             where = self._traceback(error, folder)
             return self._unstack(key, f"no cohort: {in_one_line(error)}{where}")
-        self._notes += cohort.notes
+        self._heed(cohort)
         if reason:
             cohort.disband()
             return self._unstack(key, reason)
         return cohort
+
+    def _heed(self, cohort: Cohort | Alone) -> None:
+        """Pass on what goes a slower way in a cohort, once."""
+        if isinstance(cohort, Alone):
+            return
+        self._notes += cohort.notes
+        cohort.notes.clear()
 
     def _unstack(self, key: FusionKey, reason: str) -> Alone:
         self._unstacked[key] = reason

@@ -12,9 +12,11 @@ import optuna
 import pytest
 
 from studies.definition import StudyDefinition
+from studies.runner import planning
 from studies.runner.planning import Plan, make_plan, reference_runs
 from studies.runner.settings import Settings, with_preset
 from vae_trainables import models
+from vae_trainables.cohort import fusion_key
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = (
@@ -54,6 +56,13 @@ def test_the_reference_lies_inside_the_space(definition: StudyDefinition) -> Non
     definition.space(trial)
     for name, distribution in trial.distributions.items():
         assert distribution._contains(distribution.to_internal_repr(trial.params[name])), name
+
+
+def test_its_configurations_fall_into_few_fusion_keys(definition: StudyDefinition) -> None:
+    suggestions = planning.suggestions(make_plan(definition, Settings()))
+    keys = {fusion_key(config) for config in suggestions}
+    by_kind_and_batch_size = {"vae_vs_ae": 2, "small_denoisers": 5}
+    assert len(keys) == by_kind_and_batch_size.get(definition.kind, 1)
 
 
 def test_whatever_the_space_suggests_can_be_built(definition: StudyDefinition) -> None:

@@ -73,6 +73,10 @@ class Alone:
             self.release(0)
         return [(0, record)] if assignment.news(record) else []
 
+    def keep(self, slot: int) -> Record | None:
+        """Write a checkpoint of the trial now; a record only if that was its end."""
+        return None if self._session is None else self._session.keep()
+
     def release(self, slot: int) -> None:
         """Vacate the slot; the trial's checkpoints stay."""
         self._session = self._assignment = None

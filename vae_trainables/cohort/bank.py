@@ -73,6 +73,12 @@ class Bank:
             for segment in self.segments
         ]
 
+    def rounded(self) -> dict[str, Tensor]:
+        """The parameters in bfloat16, copied at once; leaves for gradients, as `parameters` are."""
+        views = self.stacked(self.flat.detach().to(torch.bfloat16))
+        names = (segment.name for segment in self.segments)
+        return {name: view.requires_grad_() for name, view in zip(names, views, strict=True)}
+
     @torch.no_grad()
     def load(self, slot: int, model: nn.Module, state: AdamState) -> None:
         """Fill a row from a trial's own model and its optimizer's state."""

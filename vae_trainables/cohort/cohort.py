@@ -22,8 +22,10 @@ from vae_trainables.cohort.bank import Bank
 from vae_trainables.cohort.capture import CapturedStep
 from vae_trainables.cohort.fusion import extent, fusion_key
 from vae_trainables.cohort.member import Member, Trained
+from vae_trainables.cohort.models import InPrecision, StackedModel
 from vae_trainables.cohort.models import build as build_forward
 from vae_trainables.cohort.objective import StackedObjective
+from vae_trainables.cohort.probing import StackedProbe
 from vae_trainables.cohort.randomness import (
     CounterRandomness,
     KernelRandomness,
@@ -94,8 +96,9 @@ class Cohort:
         self._seats: dict[int, _Seat] = {}
         self.notes: list[str] = []
         """What could not be done the fast way, a line each."""
-        self._step: Callable[[], None]
-        with repeatable_convolutions():
+        self._train: Callable[[int], None]
+        """So many steps, captured or not."""
+        with repeatable_convolutions(self.ways.repeatable):
             self._assemble()
 
     def _assemble(self) -> None:
@@ -112,7 +115,7 @@ class Cohort:
                 self._build()
         if self.ways.capture:
             try:
-                self._step = CapturedStep(self._lock_step.step, self.device)
+                self._train = CapturedStep(self._lock_step.step, self.device)
             except Exception as error:
                 self._fall_back("capture", "the step could not be captured", error)
                 self._build()
@@ -157,11 +160,21 @@ class Cohort:
             batch_size=batch_size,
             variational=config.model.variational,
             precision=config.optimiser.precision,
+            rounds_once=self._rounds_once(forward),
         )
-        self._step = self._lock_step.step
+        self._train = self._lock_step.run
+        probe = None
+        if self.ways.probe:
+            parts = bank, forward.forward, template, self._evaluator, config
+            probe = StackedProbe(*parts, self.notes.append)
         self._validation = StackedValidation(
-            bank, forward, template, vectors, self._evaluator, config
+            bank, forward, template, vectors, self._evaluator, config, probe
         )
+
+    def _rounds_once(self, forward: InPrecision) -> bool:
+        """Whether autocast rounds every weight, each for one product: then all can be at once."""
+        plain = isinstance(forward.forward, StackedModel) and self.ways.convolution == "grouped"
+        return self.config.optimiser.precision == "bf16" and self.ways.adam == "flat" and plain
 
     def _randomness(self, vectors: SlotVectors) -> Randomness:
         if self.ways.backend != "counter":
@@ -261,14 +274,13 @@ class Cohort:
         if not members:
             return []
         started = time.perf_counter()
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             self._lock_step.begin_epoch(members)
-            for _ in range(self._lock_step.steps):
-                self._step()
+            self._train(self._lock_step.steps)
             means = self._lock_step.means()
         trained = time.perf_counter()
         for slot, member in members.items():
-            self.bank.store(slot, member.model, member.optimizer.state)
+            member.trained_elsewhere(partial(self.bank.store, slot))
         validation = self._validation(members)
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
@@ -282,9 +294,13 @@ class Cohort:
             self.release(slot)
         return record
 
+    def keep(self, slot: int) -> Record | None:
+        """Write a checkpoint of the slot's trial now; a record only if that was its end."""
+        return self._seats[slot].session.keep()
+
     def release(self, slot: int) -> None:
         """Vacate a slot whose trial goes on nowhere, pruned or ended; its checkpoints stay."""
-        del self._seats[slot]
+        self._seats.pop(slot).member.catch_up()
         self.bank.clear(slot)
         self._vectors.clear(slot)
 
@@ -296,7 +312,7 @@ class Cohort:
         if self._seats:
             raise CohortError(f"slots {sorted(self._seats)} hold trials: rehearse before admitting")
         steps = min(steps, self._lock_step.steps)
-        with repeatable_convolutions():
+        with repeatable_convolutions(self.ways.repeatable):
             seconds = [self._seconds(steps) for _ in range(2)][1]  # the first time warms up
         self._validation({})
         return self.slots * steps * self._lock_step.batch_size / seconds
@@ -306,8 +322,7 @@ class Cohort:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the epoch's order costs more for more slots
         started = time.perf_counter()
-        for _ in range(steps):
-            self._step()
+        self._train(steps)
         self._lock_step.means()  # waits for the device
         return time.perf_counter() - started
 
@@ -328,14 +343,14 @@ class Cohort:
 
     def _proof(self) -> str:
         members = {slot: self._invented(slot) for slot in {0, self.slots - 1}}
-        traces = self._together(members, self._lock_step.step)
+        traces = self._together(members, self._lock_step.run)
         if self.ways.capture:
-            captured = self._together(members, self._step)
+            captured = self._together(members, self._train)
             distance = max(captured[slot].distance(traces[slot]) for slot in members)
             if distance > proof.SAME:
                 error = CohortError(f"it differs by {distance:.1%} from the same step un-captured")
                 self._fall_back("capture", "the captured step is wrong", error)
-                self._step = self._lock_step.step
+                self._train = self._lock_step.run
         own = {slot: proof.alone(member, slot, self.bank) for slot, member in members.items()}
         distance = max(traces[slot].distance(own[slot]) for slot in members)
         if distance > proof.LIKE_ALONE[self.config.optimiser.precision]:
@@ -356,10 +371,10 @@ class Cohort:
         )
 
     def _together(
-        self, members: dict[int, Member], step: Callable[[], None]
+        self, members: dict[int, Member], train: Callable[[int], None]
     ) -> dict[int, proof.Trace]:
-        with repeatable_convolutions():
-            return proof.together(members, step, self._lock_step, self.bank, self._vectors)
+        with repeatable_convolutions(self.ways.repeatable):
+            return proof.together(members, train, self._lock_step, self.bank, self._vectors)
 
     @property
     def way(self) -> str:
@@ -371,9 +386,9 @@ class Cohort:
     def disband(self) -> None:
         """Give up all trials and the memory; the trials go on from their newest checkpoints."""
         self._seats.clear()
-        if isinstance(self._step, CapturedStep):
-            self._step.release()
-        del self._step, self._lock_step, self._validation, self.bank, self._vectors
+        if isinstance(self._train, CapturedStep):
+            self._train.release()
+        del self._train, self._lock_step, self._validation, self.bank, self._vectors
         del self._resident, self._evaluator
 
 

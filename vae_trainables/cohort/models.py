@@ -129,7 +129,7 @@ class InPrecision:
 
 def build(
     template: Autoencoder, convolution: Convolution, precision: Precision, *, fused: bool
-) -> Forward:
+) -> InPrecision:
     """The forward pass of models like `template`, whose weights are where the slots' are.
 
     fused: for more slots than one; only for a template that has no `obstacle`.

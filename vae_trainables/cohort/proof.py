@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from vae_trainables.cohort.bank import Bank
+from vae_trainables.cohort.capture import SEVERAL
 from vae_trainables.cohort.member import Member
 from vae_trainables.cohort.step import LockStep
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
 
-STEPS = 2  # the second shows that random numbers, schedules and Adam move on
+STEPS = SEVERAL + 1  # one of each graph; random numbers, schedules and Adam move on
 TIMED_STEPS = 20
 SAME = 1e-3
 """How far a captured step may be from the same step un-captured, where sums differ in order."""
@@ -53,18 +54,17 @@ def rehearsed(config: TrialConfig, slot: int) -> TrialConfig:
 
 def together(
     trials: Mapping[int, Member],
-    step: Callable[[], None],
+    train: Callable[[int], None],
     lock_step: LockStep,
     bank: Bank,
     vectors: SlotVectors,
 ) -> dict[int, Trace]:
-    """Traces of fresh `trials` in their slots, which are left vacant; step: of `lock_step`."""
+    """Traces of fresh `trials` in their slots, left vacant; train: steps of `lock_step`."""
     for slot, trial in trials.items():
         bank.load(slot, trial.model, trial.optimizer.state)
         vectors.fill(slot, trial.config, trial.noise_dim)
     lock_step.begin_epoch(trials)
-    for _ in range(min(STEPS, lock_step.steps)):
-        step()
+    train(min(STEPS, lock_step.steps))
     means = lock_step.means()
     traces = {
         slot: Trace(
@@ -77,6 +77,14 @@ def together(
         bank.clear(slot)
         vectors.clear(slot)
     return traces
+
+
+def of_trial(trial: Member) -> Trace:
+    """The trace of a fresh trial by its own steps, on the CPU."""
+    total = _train(trial, range(min(STEPS, trial.steps_per_epoch)))
+    states = [trial.optimizer.state[parameter] for parameter in trial.model.parameters()]
+    gradient = torch.cat([state["exp_avg"].flatten() for state in states])
+    return Trace((total / trial.steps_per_epoch).cpu(), gradient.cpu())
 
 
 def alone(trial: Member, slot: int, bank: Bank) -> Trace:

@@ -20,6 +20,7 @@ GROWTH = 1.10  # twice the slots must train at least this much faster
 MEMORY_LIMIT = 0.80  # of the device's memory
 LARGEST = 128
 REHEARSED_STEPS = 20
+KEPT = 64 * 2**20  # bytes; libraries keep a workspace from their first use on
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ class Measurement:
     images_per_s: float
     memory_share: float
     """Of the device's memory, everything on it included."""
+    kept: int = 0
+    """Bytes that were not given back afterwards: larger sizes would be measured in what is left."""
 
 
 def auto_slots(
@@ -47,15 +50,17 @@ def auto_slots(
         return 1
 
     def measure(slots: int) -> Measurement:
+        before = torch.cuda.memory_allocated(device)
         cohort = Cohort(config, data, slots=slots, device=device, like=like, ways=ways)
         try:
             rate = cohort.rehearse(REHEARSED_STEPS)
             free, total = torch.cuda.mem_get_info(device)
-            return Measurement(rate, 1 - free / total)
         finally:
             cohort.disband()  # else two sizes at a time would be measured
             del cohort
             free_memory()
+        kept = torch.cuda.memory_allocated(device) - before
+        return Measurement(rate, 1 - free / total, kept if slots > 1 else 0)
 
     return knee(measure)
 
@@ -64,8 +69,8 @@ def knee(measure: Callable[[int], Measurement], *, largest: int = LARGEST) -> in
     """The last of 1, 2, 4, ... slots that is worth its memory.
 
     Doubling ends where `measure` finds that it trains less than `GROWTH` times faster, needs more
-    than `MEMORY_LIMIT`, or runs out of memory. One slot must do, whatever it needs: with too
-    little memory for that, `measure`'s error is raised.
+    than `MEMORY_LIMIT`, does not give its memory back, or runs out of it. One slot must do,
+    whatever it needs: with too little memory for that, `measure`'s error is raised.
     """
     best, best_rate = 0, 0.0
     while 2 * best <= largest:
@@ -80,7 +85,7 @@ def knee(measure: Callable[[int], Measurement], *, largest: int = LARGEST) -> in
         if best > 0 and not worth:
             break
         best, best_rate = slots, found.images_per_s
-        if found.memory_share >= MEMORY_LIMIT:
+        if found.memory_share >= MEMORY_LIMIT or found.kept > KEPT:
             break
     return best
 

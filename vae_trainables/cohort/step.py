@@ -75,12 +75,16 @@ class LockStep:
         batch_size: int,
         variational: bool,
         precision: Precision,
+        rounds_once: bool = False,
     ) -> None:
+        """rounds_once: bfloat16 weights are made in one pass, where autocast would make them one by
+        one and turn their gradients back; for models whose weights are all rounded so.
+        """
+        self.rounds_once = rounds_once
         self.bank, self.variational, self.precision = bank, variational, precision
         self.forward, self.objective, self.adam = forward, objective, adam
         self.randomness, self.vectors = randomness, vectors
         self.images, self.labels = images, labels
-        self._weights = list(bank.parameters.values())
         self.batch_size = batch_size
         slots, steps = bank.slots, len(images) // batch_size
         self.steps = steps
@@ -100,6 +104,11 @@ class LockStep:
         self._timetable.lay_out(whole, self.labels[whole], self.vectors.lr, self.vectors.beta)
         self._totals.zero_()
 
+    def run(self, count: int) -> None:
+        """So many steps."""
+        for _ in range(count):
+            self.step()
+
     def step(self) -> None:
         """Train every slot on its next batch, in the configuration's precision."""
         with arithmetic(self.precision, self.images.device):
@@ -111,10 +120,12 @@ class LockStep:
         # As `evaluator.as_float`, in one kernel.
         clean = (self.images.index_select(0, batch) * (1 / 255)).view(self._shape)
         eps = self.randomness.latent(self.batch_size) if self.variational else None
-        output = self.forward(self.bank.tensors, self.randomness.noisy(clean), eps, labels)
+        weights = self.bank.rounded() if self.rounds_once else self.bank.parameters
+        tensors = {**weights, **self.bank.buffers}
+        output = self.forward(tensors, self.randomness.noisy(clean), eps, labels)
         terms = self.objective(output, clean, labels, beta)
         # Ones: each slot's gradient is that of its own loss, summed over slots, never averaged.
-        gradients = torch.autograd.grad(terms.loss, self._weights, self._ones)
+        gradients = torch.autograd.grad(terms.loss, list(weights.values()), self._ones)
         self.adam.step(list(gradients), lr, self.vectors["weight_decay"])
         shown = [terms.loss.detach(), *terms.values.values()]
         torch._foreach_add_(list(self._totals.unbind()), shown)

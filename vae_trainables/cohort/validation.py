@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +33,13 @@ class StackedValidation:
         vectors: SlotVectors,
         evaluator: Evaluator,
         config: TrialConfig,
+        probe: Callable[[Collection[int]], dict[int, float]] | None = None,
     ) -> None:
-        """config: for what all slots share. template: of `forward`, whose mode is changed."""
+        """config: for what all slots share. template: of `forward`, whose mode is changed.
+
+        probe: accuracies by slot, as of `StackedProbe`; None leaves the probe to the members.
+        """
+        self.probe = probe
         self.bank, self.forward, self.template = bank, forward, template
         self.vectors, self.evaluator, self.config = vectors, evaluator, config
         self._eps: dict[int, Tensor] = {}
@@ -44,6 +49,7 @@ class StackedValidation:
         self.template.eval()
         try:
             means, z_means = self._measure(trials)
+            probes = self.probe(trials) if self.probe else {}
         finally:
             self.template.train()
         figures = {}
@@ -51,6 +57,7 @@ class StackedValidation:
             own = {name: values[slot] for name, values in means.items()}
             codes = z_means[slot, :, : trial.noise_dim]
             own |= self.evaluator.code_figures(codes, trial.config, "val")
+            own |= {"probe": probes[slot]} if slot in probes else {}
             figures[slot] = {f"val/{name}": value for name, value in own.items()}
         return figures
 

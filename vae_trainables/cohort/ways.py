@@ -20,6 +20,8 @@ class Ways:
     """None stands for what suits the device. Which is fastest on a GPU has not been measured."""
 
     convolution: Convolution = "grouped"
+    repeatable: bool = True
+    """cuDNN's algorithms are those that give the same bits each time; some faster ones do not."""
     adam: AdamWay | None = None
     """"per_slot" on a CPU: the bits of a solo trial. "flat" on a GPU: one pass."""
     backend: Backend | None = None
@@ -29,13 +31,16 @@ class Ways:
     kernels: bool | None = None
     """Random numbers, noise and flat Adam by Triton kernels, a few in place of some 400: on a GPU
     that can run them (`numerics.fast`)."""
+    probe: bool | None = None
+    """The probe of all members at once, by Newton's method where their codes are: on a GPU. By
+    scikit-learn, member by member, otherwise: the bits of a solo trial."""
     proof: bool | None = None
     """Before trials are admitted, compare with trials alone (`Cohort.prove`): on a GPU."""
 
     @classmethod
     def plain(cls, convolution: Convolution = "grouped") -> Ways:
         """Stacked, but step by step and by torch's own operations."""
-        return cls(convolution, capture=False, kernels=False)
+        return cls(convolution=convolution, capture=False, kernels=False)
 
     def settled(self, device: torch.device, config: TrialConfig, terms: frozenset[str]) -> Ways:
         """With every choice made; ValueError for choices that exclude each other."""
@@ -48,6 +53,7 @@ class Ways:
             backend=self.backend or default_backend(device),
             kernels=fast.on(device).kernels is not None if self.kernels is None else self.kernels,
             capture=on_gpu and not looks if self.capture is None else self.capture,
+            probe=on_gpu if self.probe is None else self.probe,
             proof=on_gpu if self.proof is None else self.proof,
         )
         if settled.capture and not (on_gpu and settled.backend == "counter"):

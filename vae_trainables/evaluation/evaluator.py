@@ -258,17 +258,24 @@ class Evaluator:
     def _codes(
         self, model: Autoencoder, config: TrialConfig, split: str, limit: int | None = None
     ) -> Tensor:
-        """z_mean of clean images, `(N, latent)`, on the CPU.
+        """z_mean of clean images, `(N, latent)`, on the CPU."""
+        part, labels = self.probed(config, split, model.conditional, limit)
+        with arithmetic("fp32", self.device):
+            return encode(model, part.images, self.device, labels)
+
+    def probed(
+        self, config: TrialConfig, split: str, conditional: bool, limit: int | None = None
+    ) -> tuple[Split, Tensor | None]:
+        """Images whose codes a probe sees, at most `limit`, and what a model is told of them.
 
         A conditional model is told predicted classes, never true ones: a probe on its codes must
         not find there what it was told.
         """
-        images = self._split(split).take(limit).images
-        labels = None
+        part = self._split(split).take(limit)
+        if not conditional:
+            return part, None
         with arithmetic("fp32", self.device):
-            if model.conditional:
-                labels = self._predict(config, as_float(images.to(self.device)))
-            return encode(model, images, self.device, labels)
+            return part, self._predict(config, as_float(part.images.to(self.device)))
 
     @torch.inference_mode()
     def _frechet(self, model: Autoencoder, config: TrialConfig) -> float:

@@ -9,13 +9,13 @@ import torch
 
 
 @contextmanager
-def repeatable_convolutions() -> Iterator[None]:
-    """Inside, cuDNN takes algorithms alone that give the same bits each time.
+def repeatable_convolutions(only: bool = True) -> Iterator[None]:
+    """Inside, cuDNN takes algorithms alone that give the same bits each time; any, if not `only`.
 
     The flag is the process's: it is put back, for whoever trains here afterwards.
     """
     before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.deterministic = only
     try:
         yield
     finally:

@@ -155,7 +155,10 @@ def adam(
     BETA1: tl.constexpr, BETA2: tl.constexpr, EPS: tl.constexpr, DECOUPLED: tl.constexpr,  # noqa: N803
     BLOCK: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
-    """One parameter of all slots: gradients (slots, size), the others in rows `row` apart."""
+    """One parameter of all slots: gradients (slots, size), the others in rows `row` apart.
+
+    Gradients may be bfloat16.
+    """
     slot = tl.program_id(1)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = place < size
@@ -166,6 +169,7 @@ def adam(
     step_size = (rate / (one - tl.exp(count * tl.log(beta1)))).to(tl.float32)
     correction = tl.sqrt(one - tl.exp(count * tl.log(beta2))).to(tl.float32)
     gradient = tl.load(gradients + slot.to(tl.int64) * size + place, mask=inside, other=0.0)
+    gradient = gradient.to(tl.float32)
     weight = tl.load(weights + here, mask=inside, other=0.0)
     if DECOUPLED:
         weight = weight * (one - rate * decay).to(tl.float32)

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -93,7 +94,7 @@ class Session:
         self.trial_type, self.save_every_s = trial_type, save_every_s
         self.trial: Trial | None = None
         self._told = 0
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_epoch = time.monotonic(), 0
         self._notes: list[str] = []
         self._how: dict[str, str] = {}
 
@@ -147,6 +148,7 @@ class Session:
                 self._notes.append(
                     f"{self.config.optimiser.precision} is {precision} on {trial.device}"
                 )
+            self._saved_epoch = trial.epoch
             self._how = {"random": trial.streams.backend, "way": trial.way}
             self.trial = trial
         return self.trial
@@ -159,11 +161,19 @@ class Session:
             for name, reason in trial.evaluator.omitted(self.config, split).items()
         ]
 
+    def keep(self) -> Record | None:
+        """Write a checkpoint of the last epoch now; a record only if that was the trial's end."""
+        if self.trial is None or self.trial.epoch == self._saved_epoch:
+            return None
+        return self._guarded(partial(self._write, self.trial))
+
     def _save(self, trial: Trial) -> None:
-        now = time.monotonic()
-        if trial.done or now - self._saved_at >= self.save_every_s:
-            trial.save(self.folder)
-            self._saved_at = now
+        if trial.done or time.monotonic() - self._saved_at >= self.save_every_s:
+            self._write(trial)
+
+    def _write(self, trial: Trial) -> None:
+        trial.save(self.folder)
+        self._saved_at, self._saved_epoch = time.monotonic(), trial.epoch
 
     def _finish(self, trial: Trial) -> dict[str, float]:
         """Leave the weights behind and, where allowed, open the test split."""

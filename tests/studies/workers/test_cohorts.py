@@ -14,6 +14,7 @@ from studies.scheduling.desk import Limits
 from studies.tracker import names
 from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, Mailbox
 from tests.studies.scheduling.test_desk import Office
+from vae_trainables.cohort import fusion_key
 from vae_trainables.training.session import Record
 
 pytestmark = pytest.mark.slow  # starts Ray: the mailbox is a real actor
@@ -34,7 +35,7 @@ def dealer(mailbox: Any, tmp_path: Path) -> Dealer:
     return Dealer(office.desk, mailbox, slots=3)
 
 
-NEWS = {"notes": "[]", "ways": "{}"}
+NEWS = {"notes": "[]", "ways": "{}", "moved": "[]", "stacked": "{}"}
 
 
 def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
@@ -128,3 +129,76 @@ def test_a_slower_way_is_said_once_and_is_a_tag_of_each_trial(
     assert said == ["a: no Triton kernels: slower"]
     assert tags["0000"] == {names.WAY: "alone: slower"}
     assert "0009" not in tags
+
+
+def at_the_end(dealer: Dealer) -> dict[str, Any]:
+    """Workers "a" with one trial and "b" with two, no other to come; what b says of its slots."""
+    dealer.deal("a", 1)
+    dealer.deal("b", 2)
+    dealer.desk.source = lambda: None
+    (shared,) = {fusion_key(trial.config).shared for trial in dealer.hands["a"].values()}
+    stacked = {"stacked": json.dumps({shared: 3})}
+    dealer.hear("b", result("0001", "0002") | stacked)
+    letters(dealer, "a")
+    letters(dealer, "b")
+    return stacked
+
+
+def test_the_last_trials_gather_in_one_cohort(
+    dealer: Dealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(dealer.desk, "say", said.append)
+    stacked = at_the_end(dealer)
+    assert dealer.hear("a", result("0000") | stacked)
+    assert said == ["a: no trial is left to begin; 0000 go on in slots of b"]
+    assert letters(dealer, "a") == [{"move": "0000"}]
+    assert letters(dealer, "b") == []
+    dealer.hear("b", result("0001", "0002", epoch=2) | stacked)  # it leaves nothing meanwhile
+    assert letters(dealer, "b") == []
+    assert dealer.hear("a", result() | stacked | {"moved": json.dumps(["0000"])})
+    (arrived,) = letters(dealer, "b")
+    assert (arrived["key"], arrived["told"]) == ("0000", 1)
+    assert sorted(dealer.hands["b"]) == ["0000", "0001", "0002"]
+    assert dealer.desk.ledger.trials["0000"].status == "running"
+    gone = result("0000", "0001", "0002", epoch=3, outcome="finished") | stacked
+    assert not dealer.hear("b", gone)
+    assert not dealer.hear("a", result() | stacked)
+
+
+def test_a_trial_that_ends_before_it_can_move_has_ended_once(dealer: Dealer) -> None:
+    stacked = at_the_end(dealer)
+    dealer.hear("a", result("0000") | stacked)
+    dealer.hear("a", result("0000", epoch=2, outcome="finished") | stacked)
+    assert dealer.desk.ledger.trials["0000"].status == "finished"
+    assert not dealer.moving
+    assert "0000" not in dealer.hands["b"]
+
+
+def test_a_trial_whose_next_worker_dies_waits_for_another(dealer: Dealer) -> None:
+    stacked = at_the_end(dealer)
+    dealer.hear("a", result("0000") | stacked)
+    dealer.lost("b", "the worker process died")
+    letters(dealer, "a")
+    dealer.hear("a", result() | stacked | {"moved": json.dumps(["0000"])})
+    (alone,) = letters(dealer, "a")  # one of all three: b's two are suspects
+    under_way = {*dealer.hands["a"], *(trial.key for trial in dealer.desk.backlog)}
+    assert under_way == {"0000", "0001", "0002"}
+    assert alone["key"] in under_way
+
+
+def test_who_has_given_up_its_trials_takes_new_ones_only_where_others_are_full(
+    dealer: Dealer,
+) -> None:
+    source = dealer.desk.source
+    stacked = at_the_end(dealer)
+    dealer.hear("a", result("0000") | stacked)
+    dealer.hear("b", result("0002", epoch=2, outcome="finished") | stacked)
+    dealer.hear("a", result() | stacked | {"moved": json.dumps(["0000"])})
+    dealer.desk.source = source
+    dealer.hear("a", result() | stacked)
+    assert not dealer.hands["a"]  # b has two of three
+    dealer.hear("b", result("0000", epoch=2) | stacked)
+    assert sorted(dealer.hands["b"]) == ["0000", "0001", "0003"]
+    dealer.hear("a", result() | stacked)
+    assert sorted(dealer.hands["a"]) == ["0004", "0005", "0006"]

@@ -37,8 +37,9 @@ class Step:
         for _ in range(3):
             step()
 
-    def __call__(self) -> None:
-        self.step()
+    def __call__(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.step()
 
     def release(self) -> None:
         self.step = lambda: None
@@ -47,9 +48,10 @@ class Step:
 class Stuck(Step):
     """Replays what was captured but draws the same numbers again."""
 
-    def __call__(self) -> None:
-        self.step()
-        self.step.__self__.randomness.advance()  # type: ignore[attr-defined]
+    def __call__(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.step()
+            self.step.__self__.randomness.advance()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

@@ -166,3 +166,31 @@ def test_memory_that_ends_beside_others_makes_a_trial_wait(
     records: dict[str, list[Record]] = {}
     assert train(each, records, 1) == ["b"]
     assert (each.slots, list(records)) == (1, ["a"])
+
+
+def test_a_trial_that_moves_to_another_bench_goes_on_where_it_was(tmp_path: Path) -> None:
+    moving, staying = varied(count=2, epochs=3)
+    here, there = bench(2, save_every_s=1e9), bench(2)  # nothing would be saved by itself
+    records: dict[str, list[Record]] = {}
+    here.take("moving", assign(moving, tmp_path / "moving"))
+    there.take("staying", assign(staying, tmp_path / "staying"))
+    train(here, records, 2)
+    (slots,) = there.stacked_slots().values()
+    assert slots == 2
+    assert here.move_out("moving") is None
+    assert not here.seats
+    there.take("moving", assign(moving, tmp_path / "moving", told=2))
+    train(there, records, 1)
+    assert [record.epoch for record in records["moving"]] == [1, 2, 3]
+    alone = solo(moving, epochs=3).history[-1]["metrics"]
+    assert records["moving"][-1].metrics["val/mse"] == alone["val/mse"]
+
+
+def test_a_trial_that_cannot_be_saved_does_not_move_in_silence(tmp_path: Path) -> None:
+    here = bench(2, save_every_s=1e9)
+    (tmp_path / "a").write_text("no folder")
+    here.take("a", assign(config(epochs=3), tmp_path / "a"))
+    here.run_epoch()
+    record = here.move_out("a")
+    assert record is not None
+    assert record.outcome in ("unsaved", "failed")

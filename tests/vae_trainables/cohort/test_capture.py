@@ -129,15 +129,22 @@ class FakeCuda:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stream = SimpleNamespace(wait_stream=self.noted("wait"))
-        graph = SimpleNamespace(replay=self.noted("replay"), reset=self.noted("reset"))
+        graphs = iter(
+            SimpleNamespace(
+                replay=self.noted(f"replay {name}"),
+                reset=self.noted("reset"),
+                pool=lambda: "a pool",
+            )
+            for name in ("one", "several")
+        )
         for name, fake in {
             "device": self.device,
             "Stream": lambda device: stream,
             "current_stream": lambda device: stream,
             "stream": lambda side: self.within("warm-up"),
             "synchronize": self.noted("synchronize"),
-            "CUDAGraph": lambda: graph,
-            "graph": lambda graph: self.within("capture"),
+            "CUDAGraph": lambda: next(graphs),
+            "graph": lambda graph, pool="its own": self.within(f"capture in {pool}"),
         }.items():
             monkeypatch.setattr(torch.cuda, name, fake)
 
@@ -149,9 +156,14 @@ def test_a_step_is_captured_and_replayed_on_its_own_device(
     fake.install(monkeypatch)
     step = capture.CapturedStep(fake.noted("step"), torch.device("cuda:1"))
     step()
+    step(2 * capture.SEVERAL + 1)
     assert {device for _, device in fake.calls} == {"cuda:1"}
-    made = [name for name, _ in fake.calls if name in ("step", "capture", "replay")]
-    assert made == ["step"] * capture.WARM_UP_STEPS + ["capture", "step", "replay"]
+    made = [name for name, _ in fake.calls if name.startswith(("step", "capture", "replay"))]
+    several = ["capture in a pool"] + ["step"] * capture.SEVERAL
+    assert made == [
+        *["step"] * capture.WARM_UP_STEPS, "capture in its own", "step", *several,
+        "replay one", "replay several", "replay several", "replay one",
+    ]  # fmt: skip
     assert fake.current == "cuda:0"
     step.release()
     assert fake.calls[-1][0] == "reset"

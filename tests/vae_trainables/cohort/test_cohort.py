@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.vae_trainables.cohort.support import (
+    Run,
     assert_same_bits,
     comparable,
     config,
@@ -22,6 +23,7 @@ from tests.vae_trainables.cohort.support import (
 )
 from vae_trainables import checkpoint
 from vae_trainables.cohort import Assignment, Cohort, CohortError, Ways, cohort
+from vae_trainables.cohort.bank import Bank
 from vae_trainables.config import TrialConfig
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.numerics import fast
@@ -140,6 +142,33 @@ def test_every_occupied_slot_tells_one_record_and_empty_ones_none(tmp_path: Path
     assert run.cohort.run_epoch() == []
 
 
+def test_epochs_without_a_checkpoint_copy_no_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+    store = Bank.store
+
+    def counted(self: Bank, slot: int, *to: Any) -> None:
+        copied.append(slot)
+        store(self, slot, *to)
+
+    monkeypatch.setattr(Bank, "store", counted)
+    made = Cohort(config(epochs=4), small_data(), slots=2, save_every_s=1e9)
+    run = Run(made, tmp_path)
+    for slot in range(2):
+        run.admit(slot, config(epochs=4, seed=slot))
+    run.epochs(3)
+    assert copied == []
+    assert_same_bits(run.members[1], solo(config(epochs=4, seed=1), epochs=3))
+    assert copied == [1]
+    run.members[1].state()
+    assert copied == [1]
+    made.release(0)  # whoever looks afterwards does not see an empty row
+    assert_same_bits(run.members[0], solo(config(epochs=4), epochs=3))
+    run.epochs(1)
+    assert copied == [1, 0, 1]
+
+
 def test_a_members_epoch_cannot_be_taken_twice(tmp_path: Path) -> None:
     run = run_cohort({0: config(epochs=3)}, tmp_path, slots=1, epochs=1)
     with pytest.raises(RuntimeError, match=r"call Cohort\.run_epoch"):
@@ -170,7 +199,8 @@ def test_what_fails_in_one_trial_ends_that_trial_alone(
         return {"extra": 7.0}
 
     monkeypatch.setattr(Evaluator, "extras", extras)
-    run = run_cohort({0: config(), 1: config(seed=1)}, tmp_path, slots=2, epochs=1)
+    asking = [config(seed=seed, evaluations=("probe",)) for seed in range(2)]
+    run = run_cohort(dict(enumerate(asking)), tmp_path, slots=2, epochs=1)
     (failed,) = run.records[1]
     assert (failed.outcome, failed.reason) == ("failed", "RuntimeError: no extras today")
     assert run.records[0][0].metrics["val/extra"] == 7.0
@@ -194,10 +224,10 @@ def test_memory_running_out_in_the_common_step_is_raised_and_its_weights_are_dro
     cohort.admit(0, Assignment(chosen, tmp_path))
     cohort.run_epoch()
 
-    def step() -> None:
+    def train(count: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(cohort, "_step", step)
+    monkeypatch.setattr(cohort, "_train", train)
     with pytest.raises(torch.OutOfMemoryError):
         cohort.run_epoch()
     cohort.disband()
@@ -307,15 +337,15 @@ def test_nothing_of_a_disbanded_cohort_keeps_memory(monkeypatch: pytest.MonkeyPa
         def __init__(self, step: Any, device: torch.device) -> None:
             self.step = step
 
-        def __call__(self) -> None:
-            self.step()
+        def __call__(self, count: int = 1) -> None:
+            self.step(count)
 
         def release(self) -> None:
             graphs.append("released")
 
     monkeypatch.setattr(cohort, "CapturedStep", Graph)
     made = Cohort(config(), small_data(), slots=3)
-    made._step = Graph(made._step, made.device)  # type: ignore[assignment]
+    made._train = Graph(made._train, made.device)  # type: ignore[assignment]
     made.prove()
     made.rehearse(2)
     assert alive() > before
@@ -332,12 +362,19 @@ def alive() -> int:
     )
 
 
-def test_the_process_keeps_its_own_convolutions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_the_process_keeps_its_own_convolutions(repeatable: bool, tmp_path: Path) -> None:
     assert not torch.backends.cudnn.deterministic
-    run = run_cohort({0: config("conv_vae", epochs=1)}, tmp_path, slots=1, epochs=0)
+    ways = Ways(repeatable=repeatable)
+    run = run_cohort({0: config("conv_vae", epochs=1)}, tmp_path, slots=1, epochs=0, ways=ways)
     seen: list[bool] = []
-    step = run.cohort._step
-    run.cohort._step = lambda: (seen.append(torch.backends.cudnn.deterministic), step())  # type: ignore[assignment]
+    train = run.cohort._train
+
+    def watched(count: int) -> None:
+        seen.append(torch.backends.cudnn.deterministic)
+        train(count)
+
+    run.cohort._train = watched
     run.epochs(1)
-    assert set(seen) == {True}
+    assert set(seen) == {repeatable}
     assert not torch.backends.cudnn.deterministic

@@ -39,8 +39,10 @@ MIXED: dict[str, list[dict[str, Any]]] = {
 
 
 def mixed(kind: str, settings: list[dict[str, Any]]) -> list[TrialConfig]:
+    """Small learning rates: Adam's first steps are as long where a gradient is near 0, and rounding
+    then decides on their signs."""
     return [
-        config(kind, seed=i, noise_factor=0.1 * (i + 1), lr=1e-3 * (i + 1), **one)
+        config(kind, seed=i, noise_factor=0.1 * (i + 1), lr=1e-4 * (i + 1), **one)
         for i, one in enumerate(settings)
     ]
 

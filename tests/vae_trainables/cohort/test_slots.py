@@ -125,6 +125,7 @@ def test_each_size_is_measured_with_the_memory_of_the_last_given_back(
     monkeypatch.setattr(slots, "Cohort", Counted)
     monkeypatch.setattr(slots, "free_memory", lambda: freed.append(len(made)))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (90, 100))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
     assert auto_slots(config(), small_data(), device="cuda") == 128
     assert freed == [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -139,3 +140,30 @@ def test_a_device_that_computes_is_usable_and_one_that_is_not_there_is_not() -> 
 def test_auto_finds_slots_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "LARGEST", 4)
     assert auto_slots(config(), small_data(), device="cuda") in (1, 2, 4)
+
+
+def test_sizes_are_not_compared_in_memory_that_others_have_kept() -> None:
+    def leaking(count: int) -> Measurement:
+        return Measurement(float(count), 0.1, kept=0 if count < 8 else slots.KEPT + 1)
+
+    assert knee(leaking) == 8
+
+
+@pytest.mark.parametrize(("leak", "expected"), [(0, 128), (slots.KEPT + 1, 2)])
+def test_what_a_size_leaves_on_the_device_is_measured(
+    leak: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocated = [0]
+
+    class Leaking(Cohort):
+        def __init__(self, *how: Any, **settings: Any) -> None:
+            super().__init__(*how, **(settings | {"device": "cpu"}))
+            allocated[0] += leak
+
+        def rehearse(self, steps: int) -> float:
+            return float(self.slots)
+
+    monkeypatch.setattr(slots, "Cohort", Leaking)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (90, 100))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated[0])
+    assert auto_slots(config(), small_data(), device="cuda") == expected

@@ -88,8 +88,9 @@ def test_every_kind_of_noise_has_a_kernel_or_a_reason() -> None:
     assert set(noise.KINDS) - set(interpreted().NOISE_KINDS) == {"poisson"}
 
 
+@pytest.mark.parametrize("rounded", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_adam_moves_every_slot_as_the_flat_pass_does(decoupled: bool) -> None:
+def test_adam_moves_every_slot_as_the_flat_pass_does(decoupled: bool, rounded: bool) -> None:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(7, 45), torch.nn.Linear(45, 33))
     banks = [Bank(model, SLOTS, torch.device("cpu")) for _ in range(2)]
@@ -106,6 +107,8 @@ def test_adam_moves_every_slot_as_the_flat_pass_does(decoupled: bool) -> None:
         if step == 5:
             banks[0].clear(2), banks[1].clear(2)  # a slot begins anew
         gradients = [torch.randn_like(tensor) for tensor in banks[0].parameters.values()]
+        if rounded:
+            gradients = [gradient.to(torch.bfloat16) for gradient in gradients]
         gradients[0] = gradients[0].mT.contiguous().mT  # as autograd may leave it
         for adam in ways:
             adam.step(gradients, lr, decay)
