@@ -22,7 +22,7 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
     kind = trial.suggest_categorical("kind", ["conv_vae", "mlp_vae", "mlp_ae"])
     config = {
         "kind": kind,
-        "latent_dim": trial.suggest_categorical("latent_dim", [16, 64, 128]),
+        "latent_dim": trial.suggest_categorical("latent_dim", [16, 32, 64]),
     }
     if kind != "conv_vae":
         config |= _dense(trial, kind)
