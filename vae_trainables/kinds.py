@@ -21,6 +21,8 @@ class Kind:
     conditional: is told the class of what it encodes and decodes.
     latent: has codes at all.
     settings: hyperparameters of its own, beside those of ModelConfig.
+    bound_images: on how many test images log p(x) is bounded, each by 64 passes: fewer where one
+        takes several times a ConvVAE's time.
     origin: name of the module that registered an own kind; "" for those of this package.
     """
 
@@ -29,6 +31,7 @@ class Kind:
     conditional: bool = False
     latent: bool = True
     settings: type[BaseModel] | None = None
+    bound_images: int = 256
     make: Callable[[Any], Any] | None = None
     origin: str = ""
 
@@ -38,9 +41,9 @@ KINDS: dict[str, Kind] = {
     "mlp_vae": Kind("vae_trainables.models.mlp"),
     "conv_ae": Kind("vae_trainables.models.conv", variational=False),
     "conv_vae": Kind("vae_trainables.models.conv"),
-    "res_conv_vae": Kind("vae_trainables.models.residual"),
+    "res_conv_vae": Kind("vae_trainables.models.residual", bound_images=64),
     "cond_conv_vae": Kind("vae_trainables.models.conditional", conditional=True),
-    "hier_conv_vae": Kind("vae_trainables.models.hierarchical"),
+    "hier_conv_vae": Kind("vae_trainables.models.hierarchical", bound_images=64),
 }
 
 

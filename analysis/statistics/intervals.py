@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -57,8 +58,13 @@ def student_half_width(std: Floats, n: NDArray[np.int64], *, confidence: float) 
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
     known = np.maximum(n, 2)
-    factor = np.asarray(stats.t.ppf(0.5 + confidence / 2, known - 1), dtype=np.float64)
+    factor = np.vectorize(_student_quantile, otypes=[np.float64])(0.5 + confidence / 2, known - 1)
     return np.where(n >= 2, factor * std / np.sqrt(known), np.nan)
+
+
+@cache  # a report and a simulation ask for few of them, thousands of times, at 0.1 ms
+def _student_quantile(share: float, freedom: int) -> float:
+    return float(stats.t.ppf(share, freedom))
 
 
 def mean_interval(

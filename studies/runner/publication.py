@@ -89,35 +89,23 @@ def data_sets(plan: Plan, data: TrialData) -> list[dict[str, Any]]:
     ]
 
 
-def publish_baselines(
-    tracker: Tracker, plan: Plan, data: TrialData, folder: Path, split_name: str
-) -> None:
-    """`baselines.json` of a denoising study: rows of this split, beside those of other splits.
+def publish_baselines(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
+    """`baselines.json` of a denoising study: rows of validation, and of the test split once opened.
 
     They learn from the images that the trials learn from. On validation the linear ones suffice;
     the test split gets all.
     """
     config = plan.reference
-    split = data.test if split_name == "test" else data.val
-    if config.evaluation.noise_factor == 0 or split is None:
+    if config.evaluation.noise_factor == 0:
         return
     if len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES:
         return
     training = baseline_training(config, data)
-    clean = as_float(split.images)
-    noisy = evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor)
-    asked = [*(baselines.BASELINES if split_name == "test" else QUICK_BASELINES), *baselines.OWN]
-    rows = baselines.evaluate_all(
-        training,
-        noisy,
-        clean,
-        components=config.model.latent_dim,
-        names=baselines.affordable(asked, config.model.pixels),
-    )
     path = folder / "record" / names.BASELINES_FILE
-    others = read_whole(path) or []
-    kept = [row for row in others if row["split"] != split_name]
-    _write(tracker, path, json.dumps(kept + [{"split": split_name, **r} for r in rows], indent=1))
+    rows = baseline_rows(config, training, data)
+    written = {row["split"] for row in rows}
+    kept = [row for row in read_whole(path) or [] if row["split"] not in written]
+    _write(tracker, path, json.dumps(kept + rows, indent=1))
     if not baselines.affordable(["wiener"], config.model.pixels):
         return
     wiener = baselines.BASELINES["wiener"](training, config.model.latent_dim)
@@ -125,6 +113,27 @@ def publish_baselines(
     _write_examples(
         tracker, folder, example_arrays(plan, data) | {"baseline/wiener": _uint8(shown)}
     )
+
+
+def baseline_rows(
+    config: TrialConfig, training: baselines.Training, data: TrialData
+) -> list[dict[str, Any]]:
+    """What the baselines reach on validation and, where it is open, on the test split."""
+    rows: list[dict[str, Any]] = []
+    asked = (("val", data.val, QUICK_BASELINES), ("test", data.test, baselines.BASELINES))
+    for name, split, chosen in asked:
+        if split is None:
+            continue
+        clean = as_float(split.images)
+        reached = baselines.evaluate_all(
+            training,
+            evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor),
+            clean,
+            components=config.model.latent_dim,
+            names=baselines.affordable([*chosen, *baselines.OWN], config.model.pixels),
+        )
+        rows += [{"split": name, **row} for row in reached]
+    return rows
 
 
 def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:

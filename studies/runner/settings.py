@@ -90,7 +90,7 @@ class Settings:
     preset: Annotated[
         Preset | None,
         _option(
-            "demo: 8 trials of 2 epochs, then confirmation. quick: 30 of 6 on 20,000 images. "
+            "demo: 6 trials of 2 epochs, then confirmation. quick: 30 of 6 on 20,000 images. "
             "full: 100 of 20, then confirmation.",
             SEARCH,
         ),
@@ -286,7 +286,7 @@ _AT_LEAST = {
 
 CONFIRM_TOP = 3
 PRESETS: dict[str, dict[str, object]] = {
-    "demo": {"trials": 8, "epochs": 2, "confirm_top": 1, "confirm_seeds": 3},
+    "demo": {"trials": 6, "epochs": 2, "confirm_top": 1, "confirm_seeds": 3},
     "quick": {"trials": 30, "epochs": 6, "train_size": 20_000},
     "full": {"trials": 100, "epochs": 20, "confirm_top": CONFIRM_TOP},
 }

@@ -181,16 +181,28 @@ def _poisson_quantile(rand: Tensor, rate: Tensor) -> Tensor:
     """The count k with P(X < k) <= rand < P(X <= k) for X ~ Poisson(rate), elementwise.
 
     Starts at the Cornish-Fisher approximation and walks to the exact count; P(X <= k) is the
-    regularised upper incomplete gamma function Q(k + 1, rate).
+    regularised upper incomplete gamma function Q(k + 1, rate), which is dear: no number that has
+    arrived is looked at again.
     """
     share = (rand + _GRID / 2).clamp_(_GRID / 2, 1 - _GRID / 2)  # mid-cell: never 0 and never 1
     z: Tensor = torch.special.ndtri(share)
     count = (rate + rate.sqrt() * z + (z * z - 1) / 6).round_().clamp_(min=0)
-    while (low := torch.special.gammaincc(count + 1, rate) <= share).any():
-        count += low
-    while (high := (count > 0) & (torch.special.gammaincc(count, rate) > share)).any():
-        count -= high.to(count.dtype)
+    start = count.clone()
+    left = (rate > 0).nonzero(as_tuple=True)
+    while len(left[0]):
+        left = _where(left, torch.special.gammaincc(count[left] + 1, rate[left]) <= share[left])
+        count[left] += 1
+    left = ((count == start) & (count > 0)).nonzero(as_tuple=True)
+    while len(left[0]):
+        left = _where(left, torch.special.gammaincc(count[left], rate[left]) > share[left])
+        count[left] -= 1
+        left = _where(left, count[left] > 0)
     return count
+
+
+def _where(places: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
+    """Those of the places, one index tensor per dimension, where `mask` holds."""
+    return tuple(index[mask] for index in places)
 
 
 KINDS: dict[str, Kind] = {

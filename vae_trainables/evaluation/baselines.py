@@ -39,7 +39,8 @@ LEAST_IMAGES = 2  # of training, for a covariance
 WIENER_RANK = 16
 RIDGES = np.logspace(-8, 1, 19)  # of the mean variance of the noisy pixels
 TUNING_IMAGES = 200  # training images that choose the parameters of tv, nlm and lookup
-LOOKUP_IMAGES = 2_000  # test images that lookup denoises unless told otherwise
+COSTLY = ("total variation", "non-local means", "lookup")  # 0.5 to 3 ms of a core per image
+COSTLY_IMAGES = 2_000  # test images that these denoise unless told otherwise
 TV_WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6)
 NLM_PATCHES = (5, 7)
 NLM_DISTANCE = 5
@@ -279,7 +280,7 @@ def evaluate_all(
     *,
     components: int,
     names: Iterable[str] = tuple(BASELINES),
-    lookup_images: int | None = LOOKUP_IMAGES,
+    costly_images: int | None = COSTLY_IMAGES,
     progress: Progress | None = None,
     folder: Path | None = None,
 ) -> list[dict[str, Any]]:
@@ -289,7 +290,7 @@ def evaluate_all(
         training: what they learn from, on the CPU.
         noisy, clean: float32 `(n, C, H, W)` in [0, 1].
         components: of `pca`, usually the latent dimension; more than the pixels are all of them.
-        lookup_images: how many of the images, from the first, `lookup` denoises; None: all.
+        costly_images: how many of the images, from the first, those in `COSTLY` denoise; None: all.
         progress: told after every few images.
         folder: of the cache; the user's own without it. Rows are found there again by the bytes
             of all images and the parameters, unless something of a user's file is involved.
@@ -313,7 +314,8 @@ def evaluate_all(
     data = _digest(training.clean, training.noisy, noisy, clean)
     rows = []
     for name in names:
-        count = min(len(noisy), (lookup_images or len(noisy)) if name == "lookup" else len(noisy))
+        limit = costly_images if name in COSTLY else None
+        count = min(len(noisy), limit or len(noisy))
         key = stable_hash([VERSION, data, name, count, components if name == "pca" else None])
         path = folder / f"{key}.json"
         cached = name not in OWN and not metrics.OWN

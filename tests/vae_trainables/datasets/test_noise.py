@@ -193,6 +193,11 @@ def test_poisson_is_the_exact_quantile_of_the_photon_count(factor: float) -> Non
     torch.testing.assert_close(noisy.double(), expected, atol=1e-6, rtol=0)
 
 
+def test_poisson_of_black_pixels_is_black_whatever_the_draw() -> None:
+    rand = torch.linspace(0, 1 - 2**-24, 784).view(1, 1, 28, 28)
+    assert not noise.corrupt("poisson", torch.zeros(1, 1, 28, 28), 0.3, rand).any()
+
+
 @pytest.mark.parametrize(("value", "factor"), [(0.1, 0.1), (0.3, 0.2), (0.2, 0.4)])
 def test_poisson_keeps_the_mean_and_has_deviation_factor_at_white(
     value: float, factor: float

@@ -300,12 +300,12 @@ def test_rows_say_what_was_measured_on_how_many_images(tmp_path: Path) -> None:
         noisy,
         clean,
         components=4,
-        lookup_images=20,
+        costly_images=20,
         progress=lambda *state: seen.append(state),
         folder=tmp_path,
     )
     assert [row["name"] for row in rows] == list(BASELINES)
-    assert [row["n"] for row in rows] == [60] * 7 + [20]
+    assert [row["n"] for row in rows] == [60] * 5 + [20] * 3
     by_name = {row["name"]: row for row in rows}
     assert by_name["do nothing"]["mse"] == pytest.approx(float(metrics.mse(noisy, clean).mean()))
     assert by_name["do nothing"]["psnr"] == pytest.approx(float(metrics.psnr(noisy, clean).mean()))
@@ -430,7 +430,7 @@ def test_figures_on_fashion_mnist_match_those_measured_elsewhere(tmp_path: Path)
         clean,
         components=16,
         names=["do nothing", "mean image", "wiener rank 16", "wiener", "lookup"],
-        lookup_images=500,
+        costly_images=500,
         folder=tmp_path,
     )
     known = {

@@ -156,4 +156,8 @@ def test_the_bound_is_of_variational_models_alone() -> None:
         chosen: TrialConfig = config(kind)
         return set(Evaluator(small_data(), CPU).test(build_model(chosen), chosen))
 
-    assert figures("mlp_vae") - figures("mlp_ae") == {"test/iw_nll", "test/iw_gain"}
+    assert figures("mlp_vae") - figures("mlp_ae") == {
+        "test/iw_nll",
+        "test/iw_gain",
+        "test/iw_images",
+    }
