@@ -47,13 +47,13 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     for remark in fitting.remarks(plan.reference, images.facts, images.remarks):
         console.say(f"data: {remark}")
     artifacts = artifact_location(uri, folder)
-    data = None if cluster.is_own(settings) else _load(plan, images)
+    data = None if cluster.is_own(settings) else _load(plan, images, stop)
     ray = cluster.connected(settings, stop, at_once.count * settings.threads, console.say)
     with _sender(folder / "spool", uri, plan.name, artifacts) as sender, ray:
         stop.listen()
         if at_once.remark:
             console.say(f"note: {at_once.remark}")
-        data = data or _load(plan, images)
+        data = data or _load(plan, images, stop)
         cluster.check(settings, uri)  # nothing is written before
         preflight.tracker_takes(sender, uri, plan.name, new=new)
         if settings.dry_run:
@@ -86,9 +86,9 @@ def artifact_location(uri: str, folder: Path) -> str | None:
     return None if is_http(uri) else (folder.parent / ARTIFACTS / folder.name).as_uri()
 
 
-def _load(plan: planning.Plan, images: Images) -> TrialData:
+def _load(plan: planning.Plan, images: Images, stop: StopRequest) -> TrialData:
     """The data, which what is to be trained must fit, and with it all that trains."""
-    with uncollected():
+    with stop.entire(), uncollected():
         from studies.runner import run
 
     data = run.load_data(plan, images.source)
