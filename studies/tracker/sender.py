@@ -219,7 +219,12 @@ class Sender:
 
 
 def _first_line(error: Exception, uri: str) -> str:
-    return redact((str(error).strip().splitlines() or [""])[0], uri)[:300]
+    """What an error says: of a request that failed, its cause, which stands at the very end."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    cause = (
+        first.rpartition("(Caused by ")[2].removesuffix(")") if "(Caused by " in first else first
+    )
+    return redact(cause, uri)[:300]
 
 
 def hold_lock(folder: Path) -> Any:
