@@ -114,9 +114,10 @@ class Run:
             outcome, code = stopped.reason, self.stop.exit_code
         finally:
             undelivered = self._close(tracker, outcome, patience)
-        for remark in tracker.state().notes:
+        delivered = tracker.state()
+        for remark in delivered.notes:
             self.console.say(f"note: MLflow: {remark}")
-        self.console.farewell(outcome, self.uri, undelivered, self.ledger)
+        self.console.farewell(outcome, self.uri, undelivered, self.ledger, delivered.experiment)
         return UNDELIVERED if undelivered and code == 0 else code
 
     def _phase(self, phase: Phase, tracker: Tracker) -> None:
