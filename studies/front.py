@@ -69,9 +69,10 @@ class Study:
         """
         settings = _settings(flags)
         with listening() as stop:
-            from studies.runner.driver import run_study  # imports ray: seconds
-
             try:
+                with stop.entire():
+                    from studies.runner.driver import run_study  # imports ray: seconds
+
                 code = run_study(self.definition, settings, stop)
             except StudyStopped as stopped:  # before the study was opened
                 return Result(self._name(settings), settings.address_of_tracker, stopped.reason)
@@ -192,6 +193,15 @@ class Result:
     def _repr_html_(self) -> str:
         from html import escape
 
-        counts = self.results.trials["status"].value_counts()
-        told = ", ".join(f"{number} {status}" for status, number in counts.items())
-        return f"<b>{escape(self.name)}</b>: {escape(self.outcome)}; {escape(told)}"
+        line = f"<b>{escape(self.name)}</b>: {escape(self.outcome)}"
+        return f"{line}; {escape(counts)}" if (counts := self._counts()) else line
+
+    def _counts(self) -> str:
+        """Trials by status; "" where a study was stopped before the tracker had any of it."""
+        from analysis.tracker.client import TrackerError
+
+        try:
+            counts = self.results.trials["status"].value_counts()
+        except TrackerError:
+            return ""
+        return ", ".join(f"{number} {status}" for status, number in counts.items())

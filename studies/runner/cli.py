@@ -79,7 +79,7 @@ def _command(definition: StudyDefinition) -> Any:
 
 def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
     """Check the flags and run the study; the exit code."""
-    with listening() as stop:
+    with listening(owns_process=True) as stop:
         try:
             settings = with_preset(values)
             settings.check()

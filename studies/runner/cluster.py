@@ -74,21 +74,27 @@ def connected(
 ) -> Iterator[None]:
     """Connect, or start a Ray of `cpus` CPUs; trials that still run at the end end with it."""
     address = cluster_address(settings)
-    if address is None:
-        preflight.local_gpus(settings.gpus)
-        if keeps_workers_ready(settings):
-            os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-        folder, remark = folders.session_folder()
-        if remark:
-            say(f"note: {remark}")
-        folders.provide_token()
-        _start_local(cpus, settings.gpus, folder, stop)
-    else:
-        _connect(address)
     try:
+        if address is None:
+            _start_own(settings, stop, cpus, say)
+        else:
+            _connect(address)
         yield
     finally:
         ray.shutdown()
+
+
+def _start_own(
+    settings: Settings, stop: StopRequest, cpus: int, say: Callable[[str], None]
+) -> None:
+    preflight.local_gpus(settings.gpus)
+    if keeps_workers_ready(settings):
+        os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    folder, remark = folders.session_folder()
+    if remark:
+        say(f"note: {remark}")
+    folders.provide_token()
+    _start_local(cpus, settings.gpus, folder, stop)
 
 
 def release(settings: Settings) -> None:
@@ -109,7 +115,7 @@ def _start_local(cpus: int, gpus: int, folder: Path, stop: StopRequest) -> None:
 
     for left in reversed(range(START_ATTEMPTS)):
         try:
-            with stop.ending_the_process(abandon), replaced(ALONE):
+            with stop.entire(abandon), replaced(ALONE):
                 ray.init(
                     address="local",  # not a cluster that happens to run here, unknown to us
                     num_cpus=cpus,
@@ -122,6 +128,7 @@ def _start_local(cpus: int, gpus: int, folder: Path, stop: StopRequest) -> None:
             return
         except Exception as error:  # Ray raises nothing more specific
             abandon()
+            stop.check()
             if not left:
                 first = (str(error).splitlines() or [""])[0]
                 raise StudyError(

@@ -15,6 +15,7 @@ from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner.planning import Plan, ranking
 from studies.runner.provenance import command
 from studies.tracker.address import redact
+from studies.tracker.pages import table
 from studies.tracker.progress import (
     LINE_EVERY_S,
     REFRESH_S,
@@ -110,15 +111,18 @@ class Console:
         )
         return progress.facts()
 
-    def farewell(self, outcome: str, uri: str, undelivered: str, ledger: Ledger) -> None:
-        """How it ended, and the commands that go on from here."""
+    def farewell(
+        self, outcome: str, uri: str, undelivered: str, ledger: Ledger, experiment: str = ""
+    ) -> None:
+        """How it ended, and the commands that go on from here; experiment: its id in MLflow."""
         best, reference = best_and_reference(self.plan, ledger)
-        metric = self.plan.objectives[0].metric
+        metric, direction = self.plan.objectives[0].metric, self.plan.objectives[0].direction
         if best is not None:
             self.say(f"best trial: {best.key} with {metric} {_value(best)}")
         if reference is not None:
             self.say(f"reference:  {reference.key} with {metric} {_value(reference)}")
-        for step in next_steps(self.plan.name, redact(uri), winner=best is not None):
+        page = table(experiment, metric, direction) if experiment else ""
+        for step in next_steps(self.plan.name, redact(uri), winner=best is not None, page=page):
             self.say(step)
         journal = shlex.quote(str(ledger.folder / "ledger.journal"))
         self.say(f"Optuna:     optuna-dashboard {journal}")

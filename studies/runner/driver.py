@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from studies.definition import StudyDefinition
 from studies.ledger.ledger import study_folder
-from studies.runner import address, capacity, cluster, fitness, fitting, planning, preflight
+from studies.runner import address, capacity, cluster, fitting, planning, preflight
 from studies.runner import resuming as opening
 from studies.runner.console import Console
 from studies.runner.data import Images, find
@@ -46,13 +46,13 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
     for remark in fitting.remarks(plan.reference, images.facts, images.remarks):
         console.say(f"data: {remark}")
     artifacts = artifact_location(uri, folder)
-    data = None if cluster.is_own(settings) else _load(plan, images)
+    data = None if cluster.is_own(settings) else _load(plan, images, stop)
     ray = cluster.connected(settings, stop, at_once.count * settings.threads, console.say)
     with _sender(folder / "spool", uri, plan.name, artifacts) as sender, ray:
         stop.listen()
         if at_once.remark:
             console.say(f"note: {at_once.remark}")
-        data = data or _load(plan, images)
+        data = data or _load(plan, images, stop)
         cluster.check(settings, uri)  # nothing is written before
         preflight.tracker_takes(sender, uri, plan.name, new=new)
         if settings.dry_run:
@@ -80,11 +80,9 @@ def _sender(spool: Path, uri: str, study: str, artifacts: str | None) -> Iterato
         dismiss(sender)
 
 
-def _load(plan: planning.Plan, images: Images) -> TrialData:
+def _load(plan: planning.Plan, images: Images, stop: StopRequest) -> TrialData:
     """The data, which what is to be trained must fit, and with it all that trains."""
-    with uncollected():
+    with stop.entire(), uncollected():
         from studies.runner import run
 
-    data = run.load_data(plan, images.source)
-    fitness.check(plan, data)
-    return data
+    return run.load_data(plan, images.source)

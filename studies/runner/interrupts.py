@@ -17,13 +17,18 @@ REASONS = {signal.SIGINT: "stopped by the user (Ctrl-C)", signal.SIGTERM: "stopp
 
 
 class StopRequest:
-    """Whether somebody asked the study to stop: by a signal, or a program by `ask`."""
+    """Whether somebody asked the study to stop: by a signal, or a program by `ask`.
 
-    def __init__(self) -> None:
+    owns_process: whether a signal may end the process; in a notebook that is the user's kernel.
+    """
+
+    def __init__(self, *, owns_process: bool = False) -> None:
+        self.owns_process = owns_process
         self.signal: signal.Signals | None = None
         self.reason = ""
         self.at_once = True  # outside the training loop there is nothing to leave half done
         self._abandon: Callable[[], None] | None = None
+        self._waits = False
         self._pid = os.getpid()
 
     @property
@@ -50,13 +55,20 @@ class StopRequest:
                 signal.signal(number, self._handle)
 
     @contextmanager
-    def ending_the_process(self, abandon: Callable[[], None]) -> Iterator[None]:
-        """For others' code that might catch an exception: a signal calls `abandon` and ends all."""
-        self._abandon = abandon
+    def entire(self, abandon: Callable[[], None] | None = None) -> Iterator[None]:
+        """For others' code that might catch an exception, or that one would leave half done.
+
+        Where the process is ours and there is an `abandon`, a signal calls that and ends all.
+        Where the process goes on, a signal waits for the end of the block: StudyStopped comes
+        there, and another try of an import, or of Ray's start, finds nothing half done.
+        """
+        self._waits = not self.owns_process
+        self._abandon = abandon if self.owns_process else None
         try:
             yield
         finally:
-            self._abandon = None
+            self._waits, self._abandon = False, None
+        self.check()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
@@ -67,14 +79,14 @@ class StopRequest:
             self._abandon()
             print(f"{REASONS[self.signal]}: nothing was started", file=sys.stderr, flush=True)
             os._exit(self.exit_code)
-        if self.at_once and not again:
+        if self.at_once and not again and not self._waits:
             self.check()
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Handle the signals until the end of the block."""
-    request = StopRequest()
+def listening(*, owns_process: bool = False) -> Iterator[StopRequest]:
+    """Handle the signals until the end of the block; `owns_process` as in StopRequest."""
+    request = StopRequest(owns_process=owns_process)
     before = {number: signal.getsignal(number) for number in EXIT_CODES}
     request.listen()
     try:

@@ -34,7 +34,14 @@ WAYS_OUT = {
     "error code 403": "ask for the right to create and edit experiments there",
     "PERMISSION_DENIED": "ask for the right to create and edit experiments there",
     "permission denied": "give the database's user the right to write",
+    "command denied": "give the database's user the right to write",
+    "only one of these environment variables": "unset one of the two",
+    "CERTIFICATE_REQUIRED": "name yours in MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "error code 400": "if it wants a certificate, name yours in MLFLOW_TRACKING_CLIENT_CERT_PATH",
     "certificate": "name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: give http://HOST:PORT",
+    "without response": "if it speaks TLS, give https://HOST:PORT; if it wants a certificate, name "
+    "yours in MLFLOW_TRACKING_CLIENT_CERT_PATH",
     "out-of-date": "bring it up to date: mlflow db upgrade ADDRESS",
 }
 COMPARED = ("python", "ray", "torch", "numpy")
@@ -110,12 +117,21 @@ def server_identity(uri: str) -> str:
         return UNTOLD
     except (http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return UNTOLD if isinstance(reason, ssl.SSLCertVerificationError) else f"error: {reason}"
+        return UNTOLD if _is_wary(uri, reason) else f"error: {reason}"
     try:
         default = json.loads(_fetch(uri, "/api/2.0/mlflow/experiments/get?experiment_id=0"))
         return f"{version}, made {default['experiment']['creation_time']}"
     except (http.client.HTTPException, OSError, ValueError, KeyError):
         return version  # a server that does not let us look at its first experiment
+
+
+def _is_wary(uri: str, reason: object) -> bool:
+    """Whether a server is there and TLS stands between: MLflow may have certificates that we lack.
+
+    One that wants a certificate hangs up on who has none.
+    """
+    hung_up = (ssl.SSLError, http.client.RemoteDisconnected, ConnectionResetError)
+    return urlsplit(uri).scheme == "https" and isinstance(reason, hung_up)
 
 
 def _fetch(uri: str, path: str) -> str:

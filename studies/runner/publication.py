@@ -18,7 +18,7 @@ from studies.ledger.ledger import Ledger
 from studies.runner import provenance
 from studies.runner.console import best_and_reference
 from studies.runner.planning import Plan
-from studies.tracker import names
+from studies.tracker import names, pages
 from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
 from vae_trainables import metrics
@@ -58,9 +58,13 @@ def trial_tags(plan: Plan) -> dict[str, str]:
 
 
 def note(plan: Plan, ledger: Ledger | None = None) -> str:
-    """The parent run's description, in Markdown."""
-    objectives = ", ".join(f"{o.direction} `{o.metric}`" for o in plan.objectives)
-    lines = [f"**{plan.definition.title}**", "", f"Objective: {objectives}."]
+    """The description of experiment and parent run, in Markdown; lists show its first line."""
+    objectives = ", ".join(
+        f"{o.direction} `{o.metric}` ([all trials by it]"
+        f"({pages.table(pages.EXPERIMENT, o.metric, o.direction)}))"
+        for o in plan.objectives
+    )
+    lines = [plan.definition.title, f"Objective: {objectives}."]
     if ledger is not None:
         count = Counter(trial.status for trial in ledger.trials.values())
         lines.append("Trials: " + ", ".join(f"{n} {status}" for status, n in count.items()) + ".")

@@ -13,7 +13,7 @@ from typing import Any
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, LedgerTrial, Phase
-from studies.runner import capacity, cluster, planning, publication
+from studies.runner import capacity, cluster, fitness, planning, publication
 from studies.runner.console import Console
 from studies.runner.course import Course
 from studies.runner.interrupts import StopRequest
@@ -51,7 +51,9 @@ def cohort_way(settings: Settings) -> verdict.CohortWay:
 def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
     """Train and validation images; the test split only where a phase will open it.
 
-    source: where they come from; None: the published set that the plan names.
+    source: where they come from; None: the published set that the plan names. Raises InputError
+    where they cannot be read, or what is to be trained does not fit them: before nets that judge
+    are trained on them, which takes minutes.
     """
     settings = plan.settings
     opens_test = any(phase != "search" for phase in phases(settings))
@@ -64,6 +66,7 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     data = TrialData(found["train"], found["val"], found.get("test"))
+    fitness.check(plan, data)
     return with_helpers(data, [*planning.suggestions(plan), *plan.companions])
 
 
@@ -117,9 +120,10 @@ class Run:
             outcome, code = stopped.reason, self.stop.exit_code
         finally:
             undelivered = self._close(tracker, outcome, patience)
-        for remark in tracker.state().notes:
+        delivered = tracker.state()
+        for remark in delivered.notes:
             self.console.say(f"note: MLflow: {remark}")
-        self.console.farewell(outcome, self.uri, undelivered, self.ledger)
+        self.console.farewell(outcome, self.uri, undelivered, self.ledger, delivered.experiment)
         return UNDELIVERED if undelivered and code == 0 else code
 
     def _phase(self, phase: Phase, tracker: Tracker) -> None:

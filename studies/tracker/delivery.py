@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -24,7 +25,7 @@ from mlflow.entities import (
     ViewType,
 )
 
-from studies.tracker import names
+from studies.tracker import names, pages
 from studies.tracker.store import connect, open_experiment
 
 METRICS_PER_CALL = 800  # MLflow takes 1000 items in one batch,
@@ -154,13 +155,9 @@ class Delivery:
         if key:
             whole |= {names.TRIAL: key}
             whole = {names.ROLE: names.ROLE_TRIAL, **whole, **self._parent()}
-        run = self.client.create_run(
-            self.experiment,
-            start_time=time,
-            tags=whole,
-            run_name=name or (f"trial-{key}" if key else self.study),
-        )
-        self.runs[key] = _Known(run.info.run_id, whole)
+        name = name or (pages.run_name(key) if key else self.study)
+        run = self.client.create_run(self.experiment, start_time=time, tags=whole, run_name=name)
+        self.runs[key] = _Known(run.info.run_id, whole | {names.RUN_NAME: name})
 
     def _parent(self) -> dict[str, str]:
         return {names.PARENT: self.runs[""].run_id} if "" in self.runs else {}
@@ -181,7 +178,8 @@ class Delivery:
         if known.status != "RUNNING":
             self.client.update_run(known.run_id, status="RUNNING")
             known.status = "RUNNING"
-        news.tags |= _texts(tags) | (self._parent() if key else {})  # also one made anew
+        news.tags |= _texts(tags) | {names.RUN_NAME: name}
+        news.tags |= self._parent() if key else {}  # also one made anew
         news.params |= _texts(params)
         self._log_data(known, str(tags.get(names.PHASE, "")) == "search")
 
@@ -204,6 +202,8 @@ class Delivery:
     def _status(self, news: _News, key: str, status: str, reason: str, time: int) -> None:
         """End a run, after all that is known of it has been sent."""
         news.tags |= _texts({names.STATUS: status, names.REASON: reason})
+        if key:
+            news.tags[names.RUN_NAME] = pages.run_name(key, status)
         self._send(key, news)
         known = self.runs[key]
         if known.status != names.MLFLOW_STATUS[status]:
@@ -224,6 +224,10 @@ class Delivery:
     def _send(self, key: str, news: _News) -> None:
         """Send what MLflow does not hold yet, and forget it."""
         known = self.runs[key]
+        if names.NOTE in news.tags:
+            note = news.tags[names.NOTE].replace(pages.EXPERIMENT, self.experiment)
+            self._describe(known, note)
+            news.tags[names.NOTE] = note
         tags = {k: v for k, v in news.tags.items() if known.tags.get(k) != v}
         params = {k: v for k, v in news.params.items() if known.params.get(k) != v}
         parts = zip_longest(
@@ -237,6 +241,13 @@ class Delivery:
         known.tags |= tags
         known.params |= params
         news.clear()
+
+    def _describe(self, study: _Known, note: str) -> None:
+        """The study's note describes its experiment too, unless somebody has written another."""
+        with suppress(Exception):  # how a page looks is no reason not to record
+            there = self.client.get_experiment(self.experiment).tags.get(names.NOTE, "")
+            if there in ("", study.tags.get(names.NOTE)) and there != note:
+                self.client.set_experiment_tag(self.experiment, names.NOTE, note)
 
     def _terminate(self, known: _Known, status: str, time: int | None) -> None:
         self.client.set_terminated(known.run_id, status=status, end_time=time)

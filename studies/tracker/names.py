@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
+RUN_NAME = "mlflow.runName"
 
 ROLE = "vae.role"
 STUDY = "vae.study"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from studies.tracker import names
+from studies.tracker import names, pages
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -131,16 +131,21 @@ def as_table(title: str, facts: Mapping[str, str]) -> Table:
     return table
 
 
-def next_steps(study: str, tracking_uri: str, *, winner: bool) -> list[str]:
-    """Commands that go on from a study; `tracking_uri` without secrets, `winner`: there is one."""
+def next_steps(study: str, tracking_uri: str, *, winner: bool, page: str = "") -> list[str]:
+    """Commands that go on from a study.
+
+    tracking_uri: without secrets. winner: there is one. page: the study's in MLflow, as `pages`
+    has it.
+    """
     target = shlex.quote(tracking_uri)
     where = f"--study {shlex.quote(study)} --tracking-uri {target}"
     steps = [f"report:     python -m analysis.report {where} --out report"]
     if winner:
         steps.append(f"publish:    python -m analysis.publish {where}")
-    served = tracking_uri.startswith("http")
-    opened = f"open {tracking_uri}" if served else f"mlflow ui --backend-store-uri {target}"
-    return [*steps, f"MLflow:     {opened}"]
+    if tracking_uri.startswith("http"):
+        return [*steps, f"MLflow:     open {tracking_uri.rstrip('/')}{page and '/' + page}"]
+    steps.append(f"MLflow:     mlflow ui --backend-store-uri {target}")
+    return [*steps, f"            open {pages.LOCAL}/{page}"] if page else steps
 
 
 def duration(seconds: float) -> str:

@@ -47,6 +47,7 @@ class SenderState:
     postponed: int = 0  # files that the tracker refused
     runs: dict[str, str] | None = None
     notes: list[str] = field(default_factory=list)  # what was mended in the tracker
+    experiment: str = ""  # its id
 
 
 def read_state(folder: Path) -> SenderState:
@@ -200,9 +201,11 @@ class Sender:
             self.cursor.advance(0)
 
     def _tell(self, error: str) -> None:
-        runs = {k: v.run_id for k, v in self.delivery.runs.items()} if self.delivery else None
-        if runs is None:
-            runs = read_state(self.folder).runs
+        before = read_state(self.folder)
+        runs, experiment = before.runs, before.experiment
+        if self.delivery:
+            runs = {k: v.run_id for k, v in self.delivery.runs.items()}
+            experiment = self.delivery.experiment
         if not error and self.postponed:
             error = self.refusal
         state = SenderState(
@@ -211,6 +214,7 @@ class Sender:
             len(self.postponed),
             runs,
             self.notes,
+            experiment,
         )
         try:
             write_whole(self.folder / "sender.json", json.dumps(asdict(state)))
@@ -219,7 +223,12 @@ class Sender:
 
 
 def _first_line(error: Exception, uri: str) -> str:
-    return redact((str(error).strip().splitlines() or [""])[0], uri)[:300]
+    """What an error says: of a request that failed, its cause, which stands at the very end."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    cause = (
+        first.rpartition("(Caused by ")[2].removesuffix(")") if "(Caused by " in first else first
+    )
+    return redact(cause, uri)[:300]
 
 
 def hold_lock(folder: Path) -> Any:

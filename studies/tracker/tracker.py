@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from studies.tracker import names
+from studies.tracker import names, pages
 from studies.tracker.address import has_secret, redact, sqlite_file
 from studies.tracker.line import begin, hung_up, start_sender
 from studies.tracker.sender import SenderState, read_state
@@ -99,7 +99,7 @@ class Tracker:
         """Open, or open again, the run of a trial."""
         self._tend()
         tags = {names.ROLE: names.ROLE_TRIAL, names.STATUS: "running", names.REASON: "", **tags}
-        self._run(key, f"trial-{key}", tags, params)
+        self._run(key, pages.run_name(key), tags, params)
 
     def _run(self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any]) -> None:
         self.spool.append(event="run", key=key, name=name, tags=tags, params=params, time=now_ms())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,20 +27,68 @@ result
 )
 
 
-@pytest.mark.alone  # starts Ray
-@pytest.mark.slow
-def test_five_lines_in_a_real_kernel(tmp_path: Path) -> None:
+INTERRUPTED = (
+    """
+import os, signal, sys, threading, time
+import psutil
+import studies
+
+def interrupt_when(under_way):
+    while not under_way():
+        time.sleep(0.005)
+    os.killpg(os.getpid(), signal.SIGINT)  # what a notebook's stop button does
+
+def ray_starts():
+    return any("gcs_server" in p.name() for p in psutil.Process().children())
+
+def torch_is_imported():
+    return "torch" in sys.modules
+
+def run(under_way):
+    threading.Thread(target=interrupt_when, args=[under_way], daemon=True).start()
+    return study.run(trials=1, epochs=1, cpus=1, storage=STORAGE)
+
+study = studies.load("docs/examples/my_first_study.py")
+""",
+    "assert not torch_is_imported()",
+    "stopped = run(ray_starts)",
+    "stopped",
+    'assert stopped.outcome == "stopped by the user (Ctrl-C)", stopped.outcome',
+    "assert not torch_is_imported(), 'it was stopped as soon as Ray had started'",
+    "assert not ray_starts(), 'Ray has ended'",
+    'assert "stopped by the user" in run(torch_is_imported).outcome',
+    "study.run(trials=1, epochs=1, cpus=1, storage=STORAGE).outcome",
+)
+
+
+def executed(cells: Sequence[str], storage: Path) -> list[Any]:
+    """What a real kernel shows of the cells; raises where one fails or the kernel dies."""
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
-    cells = [f"STORAGE = {str(tmp_path)!r}", *CELLS]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    whole = [f"STORAGE = {str(storage)!r}", *cells]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in whole])
     kept = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}  # others may set it
     env = kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     client = nbclient.NotebookClient(
         notebook, timeout=400, resources={"metadata": {"path": str(ROOT)}}
     )
     client.execute(env=env)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.alone  # starts Ray
+@pytest.mark.slow
+def test_a_kernel_that_is_interrupted_lives_on(tmp_path: Path) -> None:
+    outputs = executed(INTERRUPTED, tmp_path)
+    shown = [output["data"] for output in outputs if "data" in output]
+    assert "stopped by the user" in shown[0]["text/html"]
+    assert "'finished'" in shown[-1]["text/plain"]
+
+
+@pytest.mark.alone  # starts Ray
+@pytest.mark.slow
+def test_five_lines_in_a_real_kernel(tmp_path: Path) -> None:
+    outputs = executed(CELLS, tmp_path)
     shown = [output["data"] for output in outputs if "data" in output]
     assert any("image/png" in data for data in shown)
     assert any("from a notebook" in data.get("text/html", "") for data in shown)

@@ -68,7 +68,4 @@ def _figure_misfit(config: TrialConfig, data: TrialData, required: Iterable[str]
         reason = unmeasured(config, metric) or omitted.get(metric.removeprefix("val/"))
         if reason:
             return f"{metric} decides, but {reason}"
-    frechet = "frechet" in config.evaluation.extras and config.model.variational
-    if frechet and "frechet" not in omitted and data.feature_net is None:
-        return "evaluations name 'frechet', whose feature net only a reference that names it gets"
     return None

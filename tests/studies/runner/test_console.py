@@ -80,10 +80,11 @@ def test_the_farewell_tells_how_to_go_on(tmp_path: Path, clock: SimpleNamespace)
     console, ledger, plan, lines = opened(tmp_path)
     trial = begin(ledger, plan, 0)
     ledger.end(trial, "finished", values=[0.125], reason="")
-    console.farewell("finished", "postgresql://ada:s3cret@db/mlflow", "", ledger)
+    console.farewell("finished", "postgresql://ada:s3cret@db/mlflow", "", ledger, "7")
     text = "\n".join(lines)
     assert "best trial: 0000 with val/mse 0.125" in text
     assert "python -m analysis.publish --study konsol" in text
     assert f"optuna-dashboard {tmp_path}/ledger.journal" in text
+    assert "/#/experiments/7/runs?workflowType=machine_learning&orderByKey=metrics" in text
     assert "s3cret" not in text
     ledger.close()

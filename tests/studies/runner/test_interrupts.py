@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,3 +66,31 @@ def test_a_signal_stops_at_the_next_check_and_gives_the_exit_code() -> None:
 
 def test_nothing_asked_is_nothing_stopped() -> None:
     StopRequest().check()
+
+
+def test_where_the_process_goes_on_others_code_is_not_torn() -> None:
+    done = []
+
+    def interrupted(stop: StopRequest) -> None:
+        with stop.entire(lambda: done.append("abandoned")):
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("whole")
+        done.append("beyond")
+
+    with listening() as stop, pytest.raises(StudyStopped, match="Ctrl-C"):
+        interrupted(stop)
+    assert done == ["whole"]
+
+
+def test_where_the_process_is_ours_a_signal_ends_it() -> None:
+    code = (
+        "import os, signal\n"
+        "from studies.runner.interrupts import listening\n"
+        "with listening(owns_process=True) as stop, stop.entire(lambda: print('abandoned')):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('not reached')\n"
+    )
+    command = [sys.executable, "-u", "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (143, "abandoned\n")
+    assert "nothing was started" in ended.stderr

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from studies.errors import InputError
 from studies.ledger.ledger import Ledger
 from studies.runner import resuming, run
 from studies.runner.console import Console
@@ -157,3 +158,16 @@ def test_a_resumed_study_repeats_nothing(study: Callable[..., int], tmp_path: Pa
     ledger = Ledger(tmp_path / "crash", "crash")
     assert [t.attempt for t in ledger.trials.values()] == [1, 1]
     ledger.close()
+
+
+def test_what_does_not_fit_is_refused_before_nets_that_judge_are_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(*_: Any) -> None:
+        raise AssertionError("trained for nothing")
+
+    monkeypatch.setattr(run, "with_helpers", train)
+    reference = STUDY.reference.model_copy(update={"kind": "cond_conv_vae", "num_classes": 2})
+    plan = make_plan(replace(STUDY, reference=reference), Settings(trials=2))
+    with pytest.raises(InputError, match="num_classes = 2, but the training labels are 0 to 9"):
+        run.load_data(plan)

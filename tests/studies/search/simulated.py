@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Simulation:
         self.happened: Counter[str] = Counter()
         self.seen: list[tuple[Any, ...]] = []
 
-    @property
+    @cached_property
     def resumed(self) -> Plan:
         """The plan of the same command with `--resume`."""
         return make_plan(self.definition, Settings(**vars(self.settings) | {"resume": True}))

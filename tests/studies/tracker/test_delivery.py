@@ -15,7 +15,7 @@ mlflow = pytest.importorskip("mlflow")
 
 from mlflow import MlflowClient  # noqa: E402
 
-from studies.tracker import names  # noqa: E402
+from studies.tracker import names, pages  # noqa: E402
 from studies.tracker.delivery import Delivery  # noqa: E402
 from studies.tracker.sender import Sender  # noqa: E402
 from studies.tracker.spool import Spool  # noqa: E402
@@ -41,7 +41,7 @@ def run_event(key: str, **tags: str) -> dict[str, Any]:
     return {
         "event": "run",
         "key": key,
-        "name": key or "study",
+        "name": f"trial-{key}" if key else "study",
         "tags": tags,
         "params": params,
         "time": 5,
@@ -96,6 +96,10 @@ def test_a_story_told_twice_by_different_senders_is_stored_once(
     }
     assert found["0000"].data.tags[names.STATUS] == "pruned"
     assert found["0000"].data.tags[names.PARENT] == found[""].info.run_id
+    assert [found[key].info.run_name for key in ("0000", "0001")] == [
+        "trial-0000 pruned",
+        "trial-0001 diverged",
+    ]
     assert found["0000"].data.params == {"lr": "0.1", "hidden": "[400]"}
     assert points(delivery, "0000") == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
 
@@ -336,3 +340,29 @@ def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 def _tables(path: Path) -> int:
     with sqlite3.connect(path) as database:
         return int(database.execute("select count(*) from sqlite_master").fetchone()[0])
+
+
+def test_the_note_describes_the_experiment_unless_somebody_has_written_another(
+    study: tuple[str, str, str],
+) -> None:
+    def described() -> str:
+        delivery = Delivery(*study)
+        return str(delivery.client.get_experiment(delivery.experiment).tags.get(names.NOTE))
+
+    for text in ("How?", "How? Better."):
+        note = f"{text} [all]({pages.table(pages.EXPERIMENT, 'val/mse', 'minimize')})"
+        Delivery(*study).deliver([run_event("", **{names.NOTE: note})])
+        delivery = Delivery(*study)
+        assert described() == note.replace(pages.EXPERIMENT, delivery.experiment)
+        assert runs(delivery)[""].data.tags[names.NOTE] == described()
+    delivery.client.set_experiment_tag(delivery.experiment, names.NOTE, "mine")
+    delivery.deliver([run_event("", **{names.NOTE: "How? Again."})])
+    assert described() == "mine"
+
+
+def test_a_trial_that_goes_on_has_its_name_back(study: tuple[str, str, str]) -> None:
+    lost = [run_event(""), run_event("0000"), status("0000", "worker_lost")]
+    Delivery(*study).deliver(lost)
+    assert runs(Delivery(*study))["0000"].info.run_name == "trial-0000 worker lost"
+    Delivery(*study).deliver([run_event("0000")])
+    assert runs(Delivery(*study))["0000"].info.run_name == "trial-0000"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import ssl
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -21,7 +24,13 @@ from studies.tracker.store import database_store
 from studies.tracker.tracker import Tracker
 from tests.crash.harness import wait_until
 from tests.crash.servers import BIN, Process, free_port
-from tests.studies.tracker.databases import QUOTED, needs_postgresql, postgresql
+from tests.studies.tracker.databases import (
+    QUOTED,
+    mariadb,
+    needs_mariadb,
+    needs_postgresql,
+    postgresql,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -104,30 +113,43 @@ def test_a_sender_that_cannot_start_is_no_reason_to_wait(
         asked(tmp_path, f"sqlite:///{tmp_path}/m.db")
 
 
-@needs_postgresql
-def test_postgresql(tmp_path: Path) -> None:
-    with postgresql() as port:
-        uri = f"postgresql://ada:{QUOTED}@127.0.0.1:{port}/m"
-        query = f"postgresql+psycopg://127.0.0.1:{port}/m?user=ada&password={QUOTED}"
-        wrong = f"postgresql://ada:n0t{QUOTED}@127.0.0.1:{port}/m"
-        reader = f"postgresql://eve:{QUOTED}@127.0.0.1:{port}/m"
-        with pytest.raises(PreflightError, match="password authentication failed") as refused:
-            asked(tmp_path / "a", wrong)
-        assert "s3cr" not in str(refused.value)
-        asked(tmp_path / "a", uri)  # makes MLflow's tables, and takes its experiment away again
-        with pytest.raises(PreflightError, match=r"permission denied .* the right to write"):
-            asked(tmp_path / "a", reader)
-        spool = tmp_path / "b" / "s" / "spool"
-        tracker = Tracker(spool, query, "s", (tmp_path / "b" / "artifacts" / "s").as_uri())
-        tracker.study({}, {}, "")
-        tracker.metrics("", 1, {"m": 1.0}, 5)
-        assert tracker.close() == ""
-        client = MlflowClient(with_driver(uri))
-        runs = client.search_runs(_experiments(client), run_view_type=ViewType.ALL)
-        assert [run.data.metrics for run in runs] == [{"m": 1.0}]
-        down = f"postgresql://ada:{QUOTED}@127.0.0.1:{free_port()}/m"
-        with pytest.raises(PreflightError, match=r"(?i)connection refused"):
-            asked(tmp_path / "a", down)
+@pytest.fixture(params=["postgresql", "mysql"])
+def database(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """A real server: its kind, and HOST:PORT/DATABASE."""
+    kind = request.param
+    missing, server = SERVERS[kind]
+    if missing.args[0]:
+        pytest.skip(missing.kwargs["reason"])
+    with server() as port:
+        yield kind, f"127.0.0.1:{port}/m"
+
+
+SERVERS = {"postgresql": (needs_postgresql, postgresql), "mysql": (needs_mariadb, mariadb)}
+NO_PASSWORD = "password authentication failed|Access denied"
+NO_RIGHT = r"(permission|command) denied .* the right to write"
+
+
+def test_a_database(tmp_path: Path, database: tuple[str, str]) -> None:
+    kind, place = database
+    uri = f"{kind}://ada:{QUOTED}@{place}"
+    driver = {"postgresql": "psycopg", "mysql": "pymysql"}[kind]
+    query = f"{kind}+{driver}://{place}?user=ada&password={QUOTED}"
+    with pytest.raises(PreflightError, match=NO_PASSWORD) as refused:
+        asked(tmp_path / "a", f"{kind}://ada:n0t{QUOTED}@{place}")
+    assert "s3cr" not in str(refused.value)
+    asked(tmp_path / "a", uri)  # makes MLflow's tables, and takes its experiment away again
+    with pytest.raises(PreflightError, match=NO_RIGHT):
+        asked(tmp_path / "a", f"{kind}://eve:{QUOTED}@{place}")
+    spool = tmp_path / "b" / "s" / "spool"
+    tracker = Tracker(spool, query, "s", (tmp_path / "b" / "artifacts" / "s").as_uri())
+    tracker.study({}, {}, "")
+    tracker.metrics("", 1, {"m": 1.0}, 5)
+    assert tracker.close() == ""
+    client = MlflowClient(with_driver(uri))
+    runs = client.search_runs(_experiments(client), run_view_type=ViewType.ALL)
+    assert [run.data.metrics for run in runs] == [{"m": 1.0}]
+    with pytest.raises(PreflightError, match=r"(?i)connection refused"):
+        asked(tmp_path / "a", f"{kind}://ada:{QUOTED}@127.0.0.1:{free_port()}/m")
     for path in (tmp_path / "b").rglob("*"):
         assert not path.is_file() or b"s3cr" not in path.read_bytes(), path
     assert not list((tmp_path / "a").rglob("*"))
@@ -166,6 +188,77 @@ def with_passwords(tmp_path: Path) -> Iterator[str]:
 
 
 _UP = (preflight.UNTOLD, __import__("mlflow").__version__)
+
+
+@pytest.fixture
+def behind_tls(tmp_path: Path) -> Iterator[tuple[str, Path, Path]]:
+    """A server with a certificate of its own authority that wants one too: where, and both."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    authority, server, client = certificates(tmp_path)
+    port = free_port()
+    options = (
+        f"--ssl-certfile {server} --ssl-keyfile {server} --ssl-ca-certs {authority} "
+        f"--ssl-cert-reqs {int(ssl.CERT_REQUIRED)}"
+    )
+    command = [
+        *(str(BIN / "mlflow"), "server", "--port", str(port), "--uvicorn-opts", options),
+        *("--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"),
+        *("--artifacts-destination", str(tmp_path / "files")),
+    ]
+    process = Process(command, {}, tmp_path / "server.log")
+    uri = f"https://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: preflight.server_identity(uri) == preflight.UNTOLD, "the server")
+        yield uri, authority, client
+    finally:
+        process.kill()
+
+
+def certificates(folder: Path) -> list[Path]:
+    """An authority's, and a server's and a client's that it has signed, with their keys."""
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ("-newkey", "rsa:2048", "-nodes", "-keyout")
+    run("req", "-x509", *new, "own.key", "-out", "own.pem", "-subj", "/CN=own authority")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    by = ("-CA", "own.pem", "-CAkey", "own.key", "-CAcreateserial", "-extfile", "names")
+    for name in ("server", "client"):
+        run("req", *new, f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        run("x509", "-req", "-in", f"{name}.csr", *by, "-out", f"{name}.crt")
+        parts = [(folder / f"{name}.{part}").read_text() for part in ("crt", "key")]
+        (folder / f"{name}.pem").write_text("".join(parts))
+    return [folder / f"{name}.pem" for name in ("own", "server", "client")]
+
+
+def test_a_server_behind_tls(
+    behind_tls: tuple[str, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, authority, client = behind_tls
+    folder = tmp_path / "runs"
+
+    def ask(**variables: object) -> None:
+        with monkeypatch.context() as environment:
+            for name, value in variables.items():
+                environment.setenv(name, str(value))
+            preflight.tracker_answers(uri)
+            asked(folder, uri)
+
+    theirs, mine = "MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"
+    with pytest.raises(PreflightError, match=f"name its certificate in {theirs}"):
+        ask()
+    with pytest.raises(PreflightError, match=f"name yours in {mine}"):
+        ask(**{theirs: authority})
+    ask(**{theirs: authority, mine: client})
+    ask(MLFLOW_TRACKING_INSECURE_TLS="true", **{mine: client})
+    ask(SSL_CERT_FILE=authority, REQUESTS_CA_BUNDLE=authority, **{mine: client})
+    with pytest.raises(PreflightError, match="unset one of the two"):
+        ask(MLFLOW_TRACKING_INSECURE_TLS="true", **{theirs: authority, mine: client})
+    plain = uri.replace("https", "http")
+    with pytest.raises(PreflightError, match="if it speaks TLS, give https://"):
+        preflight.tracker_answers(plain)
 
 
 def test_a_server_that_asks_for_a_password(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from studies.tracker.pages import table
 from studies.tracker.progress import (
     Asked,
     Progress,
@@ -100,6 +101,12 @@ def test_the_next_steps_can_be_pasted_into_a_shell() -> None:
     ]
     served = next_steps("s", "http://host:5000", winner=False)
     assert served[-1] == "MLflow:     open http://host:5000"
+    page = table("7", "val/mse", "minimize")
+    *_, before, last = next_steps("s", "sqlite:///m.db", winner=False, page=page)
+    assert before.endswith("--backend-store-uri sqlite:///m.db")
+    assert last.startswith("            open http://127.0.0.1:5000/#/experiments/7/runs?workflow")
+    served = next_steps("s", "http://host:5000/", winner=False, page=page)
+    assert served[-1] == f"MLflow:     open http://host:5000/{page}"
     assert not any("publish" in step for step in served)
 
 

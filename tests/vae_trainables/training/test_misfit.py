@@ -98,11 +98,5 @@ def test_a_figure_that_decides_must_be_one_that_can_be_computed(
     assert reason in found
 
 
-def test_a_suggested_frechet_distance_needs_a_feature_net() -> None:
-    given = TrialData(split(), split())
-    assert "feature net" in str(misfit(config(evaluations=("frechet",)), given))
-    assert misfit(config("mlp_ae", evaluations=("frechet",)), given) is None
-
-
 def test_no_weight_is_made_to_find_out() -> None:
     assert misfit(config(hidden=(2_000_000, 2_000_000)), data()) is None
