@@ -108,7 +108,7 @@ def _sign_flip_remark(comparison: PairedComparison) -> str:
 
 
 def optimism_sentences(confirmed: Confirmed, metric: Quantity) -> list[str]:
-    """How much the search flattered the configuration, and what of that was luck."""
+    """How much the search flattered the configuration, and whether that is more than luck."""
     optimism = confirmed.optimism
     if optimism is None or optimism.total.n == 0:
         return []
@@ -116,22 +116,30 @@ def optimism_sentences(confirmed: Confirmed, metric: Quantity) -> list[str]:
     total = optimism.total
     shown = f"The search had shown {metric.with_unit(optimism.search_score)}"
     size = f"{fine.with_unit(abs(total.mean))} {'better' if total.mean >= 0 else 'worse'}"
-    limits = _interval(total, fine, signed=True)
     if total.n == 1:
-        found = f"{shown}, {size} than its one confirmation run."
-    elif total.low <= 0 <= total.high:
-        found = f"{shown}, {size} than confirmed, which may be chance ({limits})."
-    else:
-        found = f"{shown}, {size} than confirmed ({limits})."
-    return [found, *_split_sentence(optimism, fine)]
+        return [
+            f"{shown}, {size} than its one confirmation run.",
+            *_split_sentence(optimism, fine),
+        ]
+    draw = "one run" if optimism.search_seeds == 1 else f"a mean of {optimism.search_seeds} runs"
+    reach = fine.with_unit(total.half_width)
+    luck = f"the luck of {draw} reaches {reach} either way, {total.confidence * 100:g} %"
+    weight = "more than chance explains" if optimism.certain else "which may be chance"
+    return [
+        f"{shown}, {size} than confirmed, {weight} ({luck}).",
+        *_split_sentence(optimism, fine),
+    ]
 
 
 def _split_sentence(optimism: Optimism, fine: Quantity) -> list[str]:
     if optimism.selection is None or optimism.transfer is None:
         return []
-    luck = fine.with_unit(optimism.selection.mean, signed=True)
+    pick = fine.with_unit(optimism.selection.mean, signed=True)
     shift = fine.with_unit(optimism.transfer.mean, signed=True)
-    return [f"Of that, {luck} is the luck of the pick and {shift} is validation against test."]
+    return [
+        f"Of that, {pick} is the search's score against fresh runs, both on validation images, "
+        f"and {shift} is validation against test."
+    ]
 
 
 def order_sentences(confirmation: Confirmation, names: Names, metric: Quantity) -> list[str]:

@@ -35,7 +35,8 @@ def confirmation_table(
     level = _level(confirmation)
     note = (
         f"Intervals are {level} Student t over seeds that the search has not seen; optimism is how "
-        "much better the search score looked, with the interval of the gap."
+        "much better the search score looked. Its interval counts the search score as the draw it "
+        "is: where it holds 0, the gap may be chance."
     )
     return Table(columns, pd.DataFrame(rows), "Confirmation on fresh seeds", note)
 

@@ -96,6 +96,7 @@ def findings(results: StudyResults) -> tuple[Confirmation, Confirmations] | None
         direction=results.objective.direction,
         reference=REFERENCE,
         search_scores=found.search_scores,
+        search_seeds=results.seeds_per_configuration,
         validation=validation,
     )
     return confirmation, found
