@@ -120,6 +120,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
             results,
             comparison.headline(results, entries),
             comparison.confirmed_numbers(results, entries),
+            comparison.message_plot(results, entries),
         ),
         comparison.section(results, entries),
         confirmed.section(results),

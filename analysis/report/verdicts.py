@@ -69,14 +69,14 @@ def comparison_sentences(
         ]
     size = fine.with_unit(abs(difference.mean))
     if conclusion == "uncertain":
-        signed = fine.with_unit(difference.mean, signed=True)
+        side = "better" if comparison.gain >= 0 else "worse"
         found = [
-            f"Whether {who} beats the reference is not certain: the difference is {signed} "
+            f"Whether {who} beats the reference is not certain: it is {size} {side} "
             f"({_paired(comparison, fine, comparisons)})."
         ]
         return [*found, *_why_uncertain(comparison, fine)]
     verb = "beats" if conclusion == "better" else "is worse than"
-    tested = _paired(comparison, fine, comparisons, by_size=True)
+    tested = _paired(comparison, fine, comparisons)
     found = [f"{who} {verb} the reference by {size} ({tested})."]
     if comparison.p_sign_flip > ALPHA:
         found.append(_sign_flip_remark(comparison))
@@ -185,21 +185,17 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return f"seed {listed}" if len(seeds) == 1 else f"seeds {listed}"
 
 
-def _paired(
-    comparison: PairedComparison, fine: Quantity, comparisons: int, *, by_size: bool = False
-) -> str:
-    """Interval, test and correction, for the brackets of a sentence.
+def _paired(comparison: PairedComparison, fine: Quantity, comparisons: int) -> str:
+    """Interval, test and correction, for the brackets of a sentence that says the size.
 
-    by_size: the sentence says by how much, not in which direction, and so does the interval.
+    The interval has the sentence's direction: positive is what the sentence says.
     """
     test = "paired t" if comparison.varies else "sign flips"
     tested = f"{test} over {len(comparison.seeds)} seeds, p {format_p(comparison.p_t)}"
     if comparisons > 1:
         adjusted = format_p(comparison.p_holm)
         tested += f", {adjusted} after Holm's correction for {comparisons} comparisons"
-    if by_size:
-        return f"{_interval(_towards_its_mean(comparison.difference), fine)}; {tested}"
-    return f"{_interval(comparison.difference, fine, signed=True)}; {tested}"
+    return f"{_interval(_towards_its_mean(comparison.difference), fine)}; {tested}"
 
 
 def _towards_its_mean(estimate: MeanInterval) -> MeanInterval:
@@ -209,8 +205,8 @@ def _towards_its_mean(estimate: MeanInterval) -> MeanInterval:
     return replace(estimate, mean=-estimate.mean, low=-estimate.high, high=-estimate.low)
 
 
-def _interval(estimate: MeanInterval, metric: Quantity, *, signed: bool = False) -> str:
-    low, high = (metric.with_unit(each, signed=signed) for each in (estimate.low, estimate.high))
+def _interval(estimate: MeanInterval, metric: Quantity) -> str:
+    low, high = metric.with_unit(estimate.low), metric.with_unit(estimate.high)
     if metric.unit:
         low = low.removesuffix(f" {metric.unit}")
     return f"{estimate.confidence * 100:g} % interval {low} to {high}"

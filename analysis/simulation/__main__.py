@@ -8,10 +8,16 @@ from typing import Annotated
 import typer
 
 from analysis.simulation.confirmations import SCENARIOS, figures_table, measure
-from analysis.simulation.importances import SEARCHES, importance_table, measure_importance
+from analysis.simulation.importances import (
+    SEARCHES,
+    SearchSpec,
+    importance_table,
+    measure_importance,
+)
 from analysis.simulation.optimism import OPTIMISM_SCENARIOS, measure_optimism, optimism_table
 
 _LONGER = 5  # times as many simulations for shares that must hold within a point
+_FEWER = 5
 
 
 class Subject(StrEnum):
@@ -43,9 +49,15 @@ def _table(subject: Subject, simulations: int, seed: int) -> str:
         }
         return optimism_table(optimism).to_markdown()
     importances = {
-        name: measure_importance(spec, simulations, seed=seed) for name, spec in SEARCHES.items()
+        name: measure_importance(spec, _simulations(spec, simulations), seed=seed)
+        for name, spec in SEARCHES.items()
     }
     return importance_table(importances).to_markdown()
+
+
+def _simulations(spec: SearchSpec, simulations: int) -> int:
+    """Fewer where a parameter has influence: a large share needs no such precision."""
+    return max(2, simulations // _FEWER) if spec.influence else simulations
 
 
 if __name__ == "__main__":

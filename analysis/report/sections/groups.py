@@ -93,7 +93,8 @@ def table(found: Groups, what: str) -> Table:
     columns += [Column.of(quantity(name), name) for name in SCORES if frame[name].notna().any()]
     note = (
         "Scores are of the best trial by the group's own objective, on validation images, not "
-        "confirmed. A group with more trials had more luck to draw from."
+        "confirmed; trials, epochs and hours count all runs, confirmation too. A group with more "
+        "trials had more luck to draw from."
     )
     return Table(tuple(columns), frame, "Groups", note)
 
@@ -102,10 +103,10 @@ def _row(name: str, results: StudyResults) -> dict[str, Any]:
     winner = results.winner
     row: dict[str, Any] = {
         "name": name,
-        "trials": len(results.search),
+        "trials": len(results.trials),
         "finished": results.count("finished"),
-        "epochs": total_epochs(results.search),
-        "hours": compute_hours(results.search)[0],
+        "epochs": total_epochs(results.trials),
+        "hours": compute_hours(results.trials)[0],
         "best": None if winner is None else winner["trial"],
     }
     return row | {each: None if winner is None else winner.get(METRIC + each) for each in SCORES}

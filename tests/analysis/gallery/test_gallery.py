@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 from analysis.gallery.__main__ import app
 from analysis.gallery.denoising import FILES
 from analysis.gallery.losses import COLUMNS
+from analysis.gallery.subject import GalleryError, find
 from analysis.tracker.client import Tracker
+from studies.tracker import names
+from tests.analysis import bulk_studies
 from tests.analysis.gallery.tiny import SLICES, Logged
 
 pytestmark = pytest.mark.slow  # trains, embeds, draws
@@ -147,7 +150,7 @@ def test_an_autoencoder_has_no_samples_but_all_the_rest(both: Logged, tmp_path: 
     ("run", "flags", "message"),
     [
         ("0123456789", (), "there is no run '0123456789'"),
-        ("abc", (), "too short"),
+        ("abc", (), "there is no trial 'abc', and a run id needs at least"),
         ("STUDY", (), "is no trial but a study; give one of its trials"),
         ("TRIAL", ("--only", "denoise"), "--only 'denoise' is unknown"),
         ("TRIAL", ("--pair", "892,7739"), "indices 0 to 199"),
@@ -175,3 +178,13 @@ def test_the_first_digits_of_a_run_id_will_do(denoiser: Logged, tmp_path: Path) 
     run = denoiser.runs["reference-0000"][:8]
     assert gallery(denoiser, run, tmp_path, "--only", "losses").exit_code == 0
     assert "loss_table.csv" in files(tmp_path)
+
+
+def test_a_trials_key_would_not_do_or_take_another_studys_trial() -> None:
+    tracker = bulk_studies.results("plain").tracker
+    bulk_studies.written("one")
+    record, others = find(tracker, "0003", "plain")
+    assert record.tags[names.TRIAL] == "0003"
+    assert record not in others
+    with pytest.raises(GalleryError, match=r"several trials 0000, of .*'plain'.* with --study"):
+        find(tracker, "0000")

@@ -72,7 +72,7 @@ def test_a_loss_that_fell_beats_the_reference() -> None:
 def test_a_difference_within_the_noise_is_not_called_a_win() -> None:
     noisy = [0.3, -0.2, 0.25, -0.1, 0.02, 0.0]
     text = _text(_confirmed({"a": noisy}))
-    assert "Whether a beats the reference is not certain: the difference is +0.054 dB" in text
+    assert "Whether a beats the reference is not certain: it is 0.054 dB better (95 %" in text
     assert "cannot be seen with these 5 seeds" in text
     assert "a beats" not in text.replace("Whether a beats", "")
 
