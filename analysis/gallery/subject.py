@@ -198,9 +198,9 @@ def open_subject(
     tracker = tracker or Tracker(tracking_uri)
     record, others = find(tracker, run_id, study)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
-    study = _Study(tracker, record.tags.get(names.PARENT))
-    source = study.source(model.config.dataset, data, data_dir)
-    study.check_data(source)
+    parent = _Study(tracker, record.tags.get(names.PARENT))
+    source = parent.source(model.config.dataset, data, data_dir)
+    parent.check_data(source)
     test = source.splits(("test",))["test"]
     return Subject(
         record,

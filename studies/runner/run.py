@@ -106,6 +106,7 @@ class Run:
             cluster.release(self.plan.settings)
             for split in ("val", "test"):
                 publication.publish_baselines(tracker, self.plan, self.data, self.folder, split)
+            publication.publish_robustness(tracker, self.plan, self.data, self.folder)
             outcome, code, patience = "finished", 0, 10 * FAREWELL_S
         except StudyStopped as stopped:
             outcome, code = stopped.reason, self.stop.exit_code

@@ -371,3 +371,14 @@ def test_examples_of_one_class_have_no_silhouette() -> None:
     )
     (table,) = [block.table for block in section.blocks if isinstance(block, TableBlock)]
     assert "silhouette" in [column.key for column in table.columns]
+
+
+def test_early_importance_would_leave_pruned_trials_out_or_read_another_epoch() -> None:
+    results = bulk_studies.results("plain")
+    judged = search.early(results)
+    assert judged is not None
+    rung, found = judged
+    pruned = results.search[results.search["status"] == "pruned"]
+    assert rung == pruned["epochs"].min()
+    assert found.trials == results.count("finished") + len(pruned)
+    assert search.early(bulk_studies.results("empty")) is None
