@@ -85,6 +85,7 @@ def main(
         )
         written = Output(out)
         parts.draw(subject, written, wanted)
+        written.index(f"Trial {subject.trained.trial}")
     typer.echo(f"gallery: {len(written.files)} files in {out}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -121,16 +120,10 @@ def _small_multiples(found: Groups) -> list[Plot]:
         history = runs.histories(chosen["run_id"], [metric], tracker=results.tracker)
         panels.append((name, curves.info(results, chosen, history, metric)))
     panels = [(name, each) for name, each in panels if each.curves]
-    limits = _common([each for _, each in panels])
+    if not panels:
+        return []
+    view = curves.common_view([panel for _, panel in panels])
     return [
-        replace(curves.plot(each, limits), name=f"group_{number}_curves", title=name)
-        for number, (name, each) in enumerate(panels, start=1)
+        replace(curves.plot(panel, view), name=f"group_{number}_curves", title=name)
+        for number, (name, panel) in enumerate(panels, start=1)
     ]
-
-
-def _common(panels: Sequence[curves.Curves]) -> tuple[float, float] | None:
-    """Limits that all panels fit into."""
-    known = [found for each in panels if (found := curves.visible_range(each))]
-    if not known:
-        return None
-    return min(low for low, _ in known), max(high for _, high in known)

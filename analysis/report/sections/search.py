@@ -86,6 +86,8 @@ def _parallel(lines: parallel.Parallel) -> list[Block]:
         f"{cut}Each line is a finished trial, red for the best; better scores lie higher. Pick a "
         "line by a click or from the list; drag along an axis to keep only the lines through it."
     )
+    if lines.without_axis:
+        text += f" No room for an axis of {', '.join(lines.without_axis)}."
     return [Prose(text), ParallelPlot(parallel.plot(lines))]
 
 

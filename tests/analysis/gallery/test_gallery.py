@@ -96,6 +96,15 @@ def test_a_second_time_gives_the_same_bytes(drawn: Path, denoiser: Logged, tmp_p
     assert [name for name in first if first[name] != second[name]] == []
 
 
+def test_the_index_shows_every_picture_and_links_every_table(drawn: Path) -> None:
+    page = (drawn / "index.html").read_text("utf-8")
+    for path in drawn.rglob("*"):
+        if path.suffix == ".png":
+            assert f'src="{path.relative_to(drawn).as_posix()}"' in page
+        elif path.is_file() and path.name != "index.html":
+            assert f'href="{path.relative_to(drawn).as_posix()}"' in page
+
+
 def test_every_latent_dimension_has_its_sheet(drawn: Path) -> None:
     sheets = sorted(path.name for path in (drawn / "traversals").iterdir())
     assert {name.split("_")[1] for name in sheets} == {f"dim{i}.png" for i in range(4)}
@@ -117,7 +126,7 @@ def test_without_umap_there_is_a_message_and_all_the_rest(
     result = gallery(denoiser, denoiser.runs["reference-0000"], tmp_path, *flags)
     assert result.exit_code == 0
     assert "06C_latent_umap_text_tr.png: UMAP needs the package umap-learn" in result.stderr
-    assert set(files(tmp_path)) == TWENTY
+    assert set(files(tmp_path)) == TWENTY | {"index.html"}
 
 
 def test_r3_has_both_tables_and_no_denoising_files(both: Logged, tmp_path: Path) -> None:

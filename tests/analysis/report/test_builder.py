@@ -72,6 +72,15 @@ def test_a_mistyped_option_value_would_be_ignored(tmp_path: Path) -> None:
     assert "latent_dim" in output
 
 
+def test_trials_that_cannot_be_compared_would_give_a_page(tmp_path: Path) -> None:
+    code, output = invoke(*args("plain", tmp_path), "--compare", "0003", "--compare", "9999")
+    assert code == 2
+    assert "--compare '9999': the study has no such trial; its best are" in output
+    code, output = invoke(*args("plain", tmp_path), "--compare", "0003")
+    assert code == 2
+    assert "wants 2 to 10 trials, got 1" in output
+
+
 def test_without_a_study_it_would_pick_one_of_several() -> None:
     bulk_studies.written("plain")
     bulk_studies.written("one")

@@ -29,7 +29,7 @@ join metrics m on m.run_uuid = r.run_uuid and m.key in ('val/mse', 'test/mse', '
 @pytest.fixture(scope="module")
 def runs() -> pd.DataFrame:
     """A row per run: its tags and the last value of each metric."""
-    path = bulk_studies.uri().removeprefix("sqlite:///")
+    path = bulk_studies.written(KEY).tracking_uri.removeprefix("sqlite:///")
     with sqlite3.connect(path) as database:
         raw = pd.read_sql_query(QUERY, database, params=(bulk_studies.STUDIES[KEY].name,))
     bulk = raw.pivot_table(index="run_uuid", columns="tag", values="text", aggfunc="first")

@@ -181,7 +181,7 @@ def test_pictures_would_be_of_other_images_or_models() -> None:
         "clean", "noisy", "reference", "winner",
     ]  # fmt: skip
     assert len(set(grid.columns)) == 10
-    chosen = images._spread(examples.labels, images.SHOWN)
+    chosen = images.spread(examples.labels, images.SHOWN)
     for cell, index in zip(grid.rows[0].cells, chosen, strict=True):
         assert (cell.pixels == examples.images[index, 0]).all()
     made = models.by_role["winner"].denoise(examples.noisy[chosen])
