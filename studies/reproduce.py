@@ -25,7 +25,7 @@ import typer
 from studies.errors import InputError, StudyError
 from studies.runner import preflight, provenance
 from studies.tracker import location, names
-from studies.tracker.address import with_driver
+from studies.tracker.address import redact, with_driver
 from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
@@ -37,6 +37,7 @@ from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
 
 TOLERANCE = 0.02  # relative, where bits may differ: sums are taken in another order elsewhere
+RUN_ID_DIGITS = 32
 DECISIVE_VERSIONS = ("torch", "numpy")
 
 
@@ -81,6 +82,28 @@ class Comparison:
     def close(self) -> bool:
         """Within TOLERANCE, relatively."""
         return math.isclose(self.before, self.again, rel_tol=TOLERANCE, abs_tol=1e-6)
+
+
+def run_id_of(trial: str, uri: str, study: str | None = None) -> str:
+    """The run of the trial that goes by a key such as 0005; a run id comes back as it is.
+
+    Raises InputError where several studies have such a trial, or `study` is none of the tracker's.
+    """
+    from mlflow import MlflowClient
+
+    if len(trial) == RUN_ID_DIGITS or not trial.replace("-", "").isalnum():
+        return trial
+    client = MlflowClient(tracking_uri=with_driver(uri))
+    studies = {
+        e.experiment_id: e.name for e in client.search_experiments() if study in (None, e.name)
+    }
+    if study is not None and not studies:
+        raise InputError(f"there is no study {study!r} in {redact(uri)}")
+    matches = client.search_runs(list(studies), f"tags.`{names.TRIAL}` = '{trial}'")
+    if len(matches) > 1:
+        listed = ", ".join(repr(studies[run.info.experiment_id]) for run in matches)
+        raise InputError(f"there are several trials {trial}, of {listed}: name one with --study")
+    return str(matches[0].info.run_id) if matches else trial
 
 
 def read(run_id: str, uri: str) -> Original:
@@ -226,7 +249,10 @@ def verdict(rows: list[Comparison], changed: list[str]) -> tuple[bool, str]:
 
 
 def command(
-    run_id: Annotated[str, typer.Argument(help="A trial's run id, as MLflow shows it.")],
+    trial: Annotated[str, typer.Argument(help="A trial's run id or key, such as 0005.")],
+    study: Annotated[
+        str | None, typer.Option(help="Its study, where several have a trial of that key.")
+    ] = None,
     tracking_uri: Annotated[
         str, typer.Option(help="Where the trial is recorded.", envvar="MLFLOW_TRACKING_URI")
     ] = "sqlite:///runs/mlflow.db",
@@ -240,7 +266,7 @@ def command(
     """Train a tracked trial again, from the tracker alone, and compare every logged point."""
     try:
         preflight.tracker_answers(tracking_uri)
-        original = read(run_id, tracking_uri)
+        original = read(run_id_of(trial, tracking_uri, study), tracking_uri)
         images = load_data(original, data_dir, data)
         rows = compare(original, train_again(original, images))
     except StudyError as error:

@@ -133,7 +133,32 @@ def visible_range(curves: Curves) -> tuple[float, float] | None:
     return low - pad, high + pad
 
 
-def spec(curves: Curves, limits: tuple[float, float] | None = None) -> Spec:
+def whole_range(curves: Curves) -> tuple[float, float]:
+    """Limits that hold every value."""
+    values = [value for curve in curves.curves for value in curve.values]
+    pad = 0.04 * (max(values) - min(values))
+    return min(values) - pad, max(values) + pad
+
+
+@dataclass(frozen=True)
+class View:
+    """What several panels show alike: limits of the values, and the last epoch."""
+
+    limits: tuple[float, float]
+    epochs: int
+
+
+def common_view(panels: Sequence[Curves]) -> View:
+    """The same view for all `panels` (one or more, each with curves): none is cut more than alone.
+
+    A panel of which `visible_range` can say nothing counts with all its values.
+    """
+    ranges = [visible_range(panel) or whole_range(panel) for panel in panels]
+    last = max(epoch for panel in panels for curve in panel.curves for epoch in curve.epochs)
+    return View((min(low for low, _ in ranges), max(high for _, high in ranges)), last)
+
+
+def spec(curves: Curves, view: View | None = None) -> Spec:
     """For the page: one trace per group, gaps between trials, so that thousands stay quick."""
     traces: list[Spec] = []
     for group, (label, color, width) in GROUPS.items():
@@ -154,10 +179,13 @@ def spec(curves: Curves, limits: tuple[float, float] | None = None) -> Spec:
             }
         )  # fmt: skip
     y_axis = axis("")
-    if limits := limits or visible_range(curves):
+    if limits := view.limits if view else visible_range(curves):
         y_axis["range"] = list(limits)
+    x_axis = axis("epoch")
+    if view:
+        x_axis["range"] = [0.5, view.epochs + 0.5]
     layout = {
-        "xaxis": axis("epoch"), "yaxis": y_axis, "hovermode": "closest", "showlegend": False,
+        "xaxis": x_axis, "yaxis": y_axis, "hovermode": "closest", "showlegend": False,
     }  # fmt: skip
     return {"data": traces, "layout": layout}
 
@@ -173,7 +201,7 @@ def _joined(members: Sequence[Curve]) -> tuple[list[int | None], list[float], li
     return x, y, names
 
 
-def draw(axes: Axes, curves: Curves, limits: tuple[float, float] | None = None) -> None:
+def draw(axes: Axes, curves: Curves, view: View | None = None) -> None:
     """For paper."""
     for group, (label, color, width) in GROUPS.items():
         for number, curve in enumerate(curves.of(group)):
@@ -187,8 +215,10 @@ def draw(axes: Axes, curves: Curves, limits: tuple[float, float] | None = None) 
                 label=label if number == 0 else None,
             )
     axes.set(xlabel="epoch", ylabel=quantity(curves.metric).header)
-    if limits := limits or visible_range(curves):
+    if limits := view.limits if view else visible_range(curves):
         axes.set_ylim(*limits)
+    if view:
+        axes.set_xlim(0.5, view.epochs + 0.5)
 
 
 def legend() -> tuple[tuple[str, str], ...]:
@@ -196,17 +226,17 @@ def legend() -> tuple[tuple[str, str], ...]:
     return tuple((label, color) for label, color, _ in reversed(GROUPS.values()))
 
 
-def plot(curves: Curves, limits: tuple[float, float] | None = None) -> Plot:
-    """The figure of one metric, with the values between `limits` in view if given."""
+def plot(curves: Curves, view: View | None = None) -> Plot:
+    """The figure of one metric; with a `view`, on the scale of its neighbours."""
     known = quantity(curves.metric)
 
     def paper() -> Figure:
         figure, (axes,) = panels(1)
-        draw(axes, curves, limits)
+        draw(axes, curves, view)
         paper_legend(figure)
         return figure
 
     stem = curves.metric.replace("/", "_")
     return Plot(
-        f"learning_curves_{stem}", known.header, describe(curves), "", spec(curves, limits), paper
+        f"learning_curves_{stem}", known.header, describe(curves), "", spec(curves, view), paper
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.statistics.intervals import MeanInterval, mean_interval
 from analysis.statistics.pareto import ParetoFront, pareto_front
 from analysis.statistics.quantities import quantity
-from analysis.tracker.results import StudyResults
+from analysis.tracker.results import CONFIRM, StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
 SHOWN = 1_500  # points beside the front's own
 
 Point = tuple[str, float, float]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A configuration retrained on fresh seeds: both objectives' means with intervals."""
+
+    trial: str
+    first: MeanInterval
+    second: MeanInterval
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Front:
     knee: str | None
     reference: Point | None
     front: ParetoFront
+    confirmed: tuple[Confirmed, ...] = ()
 
     @property
     def groups(self) -> list[tuple[str, str, tuple[Point, ...]]]:
@@ -43,7 +55,7 @@ class Front:
             ("finished trials", "--pruned", self.others),
             ("Pareto front", "--finished", self.members),
             ("reference", "--reference", (self.reference,) if self.reference else ()),
-            ("knee", "--best", knee),
+            (f"knee: trial {self.knee}", "--best", knee),
         ]
 
 
@@ -72,6 +84,18 @@ def info(results: StudyResults, limit: int = SHOWN) -> Front | None:
         keys.get(front.knee),
         reference,
         front,
+        _confirmed(results, columns[0], columns[1]),
+    )
+
+
+def _confirmed(results: StudyResults, first: str, second: str) -> tuple[Confirmed, ...]:
+    """Means over the fresh seeds that gave both scores, by the search trial that they repeat."""
+    rows = results.trials[results.trials["phase"] == CONFIRM]
+    rows = rows[np.isfinite(rows[[first, second]].to_numpy(dtype=float)).all(axis=1)]
+    return tuple(
+        Confirmed(str(key), mean_interval(own[first].tolist()), mean_interval(own[second].tolist()))
+        for key, own in rows.groupby("like")
+        if key
     )
 
 
@@ -87,6 +111,8 @@ def describe(found: Front) -> str:
         f"{second.header} against {first.header}: {len(found.members)} trials on the Pareto front, "
         f"{len(found.others)} of {found.total} others shown. "
     )
+    if found.confirmed:
+        text += f"{len(found.confirmed)} were retrained on fresh seeds: crosses, 95 % intervals. "
     knee = next((point for point in found.members if point[0] == found.knee), None)
     if knee is None:
         return text + found.front.knee_reason.capitalize() + "."
@@ -103,16 +129,38 @@ def spec(found: Front) -> Spec:
             "x": rounded([point[1] for point in points]),
             "y": rounded([point[2] for point in points]),
             "text": [point[0] for point in points],
-            "line": {"color": color, "shape": "linear", "width": 1.5},
-            "marker": {"color": color, "size": 5 if points is found.others else 9},
+            "line": {"color": color, "shape": "hv", "width": 1.5},
+            "marker": {"color": color, "size": 5 if points is found.others else _size(label)},
             "opacity": 0.6 if points is found.others else 1,
             "hovertemplate": f"trial %{{text}}<br>%{{x:.5g}}, %{{y:.5g}}<extra>{label}</extra>",
         }
         for label, color, points in found.groups
         if points
     ]  # fmt: skip
+    if found.confirmed:
+        traces.append(_confirmed_trace(found.confirmed))
     first, second = (quantity(metric).header for metric in found.metrics)
     return {"data": traces, "layout": {"xaxis": axis(first), "yaxis": axis(second), "height": 420}}
+
+
+def _size(label: str) -> int:
+    return 13 if label == "reference" or label.startswith("knee") else 9
+
+
+def _confirmed_trace(confirmed: Sequence[Confirmed]) -> Spec:
+    def bars(estimates: list[MeanInterval]) -> Spec:
+        halves = rounded([estimate.half_width for estimate in estimates])
+        return {"type": "data", "array": halves, "color": "--other", "thickness": 1.5, "width": 4}
+
+    firsts, seconds = ([getattr(c, side) for c in confirmed] for side in ("first", "second"))
+    return {
+        "type": "scatter", "mode": "markers", "name": "retrained: mean, 95 % interval",
+        "x": rounded([estimate.mean for estimate in firsts]), "error_x": bars(firsts),
+        "y": rounded([estimate.mean for estimate in seconds]), "error_y": bars(seconds),
+        "text": [each.trial for each in confirmed],
+        "marker": {"color": "--other", "size": 8, "symbol": "x"},
+        "hovertemplate": "trial %{text}, retrained<br>%{x:.5g}, %{y:.5g}<extra></extra>",
+    }  # fmt: skip
 
 
 def draw(found: Front) -> Figure:
@@ -123,7 +171,12 @@ def draw(found: Front) -> Figure:
             x, y = [point[1] for point in points], [point[2] for point in points]
             style = "o-" if points is found.members else "o"
             size = 2 if points is found.others else 4
-            axes.plot(x, y, style, ms=size, lw=1, color=COLORS[color], label=label)
+            axes.plot(x, y, style, ms=size, lw=1, color=COLORS[color], label=label,
+                      drawstyle="steps-post")  # fmt: skip
+    for place, point in enumerate(found.confirmed):
+        axes.errorbar([point.first.mean], [point.second.mean], xerr=[point.first.half_width],
+                      yerr=[point.second.half_width], fmt="x", ms=4, lw=1, color=COLORS["--other"],
+                      label="retrained: mean, 95 % interval" if place == 0 else None)  # fmt: skip
     axes.set(xlabel=quantity(found.metrics[0]).header, ylabel=quantity(found.metrics[1]).header)
     paper_legend(figure)
     return figure

@@ -40,13 +40,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Parallel:
-    """Lines, best first: `trials[i]` crosses each axis at `positions[i]`; `shown` of `total`."""
+    """Lines, best first: `trials[i]` crosses each axis at `positions[i]`; `shown` of `total`.
+
+    `without_axis` are searched parameters for which there was no room.
+    """
 
     trials: tuple[str, ...]
     axes: tuple[Axis, ...]
     shown: int
     total: int
     metric: str
+    without_axis: tuple[str, ...] = ()
 
 
 def info(
@@ -58,7 +62,9 @@ def info(
     nothing was searched.
     """
     ranked = results.ranked
-    parameters = list(order or results.varied)[: MOST_AXES - len(results.objectives)]
+    searched = list(order or results.varied)
+    room = MOST_AXES - len(results.objectives)
+    parameters = searched[:room]
     if ranked.empty or not parameters:
         return None
     chosen = ranked
@@ -74,7 +80,12 @@ def info(
         if each.column in chosen
     ]
     return Parallel(
-        tuple(chosen["trial"]), tuple(axes), len(chosen), len(ranked), results.objective.metric
+        tuple(chosen["trial"]),
+        tuple(axes),
+        len(chosen),
+        len(ranked),
+        results.objective.metric,
+        tuple(searched[room:]),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DASHES = (("dot", ":"), ("dash", "--"), ("dashdot", "-."))
 PALETTE = ("--best", "--finished", "--other", "--muted", "--pruned")
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """One noise kind: a band for each configuration, and the factor that models were judged by."""
+    """One noise kind: a band for each configuration, and the factor that models were judged by.
+
+    `baselines` by name: (factor, score) in the order of factors.
+    """
 
     kind: str
     metric: str
     bands: Mapping[str, Band]
     colors: Mapping[str, str]
     judged_at: float | None
+    baselines: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
 
 def kind_name(kind: str) -> str:
@@ -43,8 +48,12 @@ def info(
     order: list[str],
     reference: str,
     judged_at: float | None = None,
+    baselines: Sequence[Mapping[str, Any]] = (),
 ) -> Robustness:
-    """`rows` has columns configuration, seed, kind, factor and `metric`."""
+    """`rows` has columns configuration, seed, kind, factor and `metric`.
+
+    `baselines` are rows with name, kind, factor and `metric`; those of other kinds are passed over.
+    """
     chosen = rows[rows["kind"] == kind]
     present = [name for name in order if (chosen["configuration"] == name).any()]
     bands = {
@@ -53,7 +62,12 @@ def info(
     }
     shades = iter(PALETTE * 3)
     colors = {name: "--reference" if name == reference else next(shades) for name in present}
-    return Robustness(kind, metric, bands, colors, judged_at)
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in baselines:
+        if row["kind"] == kind:
+            lines.setdefault(str(row["name"]), []).append((float(row["factor"]), row[metric]))
+    ordered = {name: tuple(sorted(points)) for name, points in lines.items()}
+    return Robustness(kind, metric, bands, colors, judged_at, ordered)
 
 
 def describe(found: Robustness) -> str:
@@ -64,6 +78,11 @@ def describe(found: Robustness) -> str:
         f"at {b.x[-1]:g}"
         for name, b in found.bands.items()
         if b.x
+    ]
+    parts += [
+        f"{name} from {known.text(points[0][1])} at {points[0][0]:g} to "
+        f"{known.text(points[-1][1])} at {points[-1][0]:g}"
+        for name, points in found.baselines.items()
     ]
     return (
         f"{known.header} against the factor of {kind_name(found.kind)} noise: "
@@ -92,6 +111,15 @@ def spec(found: Robustness) -> Spec:
                 "marker": {"size": 5, "color": color},
             }
         )  # fmt: skip
+    for name, dash in zip(found.baselines, DASHES * 3, strict=False):
+        points = found.baselines[name]
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": name,
+                "x": rounded([x for x, _ in points]), "y": rounded([y for _, y in points]),
+                "line": {"color": "--muted", "width": 1.5, "dash": dash[0]},
+            }
+        )  # fmt: skip
     layout: Spec = {
         "xaxis": axis(f"factor of {kind_name(found.kind)} noise"),
         "yaxis": axis(quantity(found.metric).header),
@@ -105,6 +133,9 @@ def draw(axes: Axes, found: Robustness) -> None:
         color = COLORS[found.colors[name]]
         axes.fill_between(each.x, each.low, each.high, color=color, alpha=0.18, linewidth=0)
         axes.plot(each.x, each.mean, "o-", ms=3, color=color, label=name)
+    for name, dash in zip(found.baselines, DASHES * 3, strict=False):
+        x, y = zip(*found.baselines[name], strict=True)
+        axes.plot(x, y, dash[1], lw=1, color=COLORS["--muted"], label=name)
     if found.judged_at is not None:
         axes.axvline(found.judged_at, color=COLORS["--muted"], lw=0.8, ls=":")
     axes.set(

@@ -1,4 +1,4 @@
-"""`python -m analysis.gallery RUN_ID --out DIR`: every figure of the reference systems."""
+"""`python -m analysis.gallery TRIAL --out DIR`: every figure of the reference systems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     run_id: Annotated[
-        str, typer.Argument(help="A trial's MLflow run id, or its first digits.", metavar="RUN_ID")
+        str,
+        typer.Argument(
+            help="A trial's key, such as 0005, or its MLflow run id or first digits of that.",
+            metavar="TRIAL",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files.", rich_help_panel=WHERE)],
     labels: Annotated[
@@ -36,6 +40,12 @@ def main(
         str | None,
         typer.Option(
             help="Two test images to walk between, such as 892,7739.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            help="The trial's study, where several have one of that key.", rich_help_panel=WHERE
         ),
     ] = None,
     tracking_uri: TrackingUri = None,
@@ -66,6 +76,7 @@ def main(
         wanted = None if only is None else parts.named(only)
         subject = open_subject(
             run_id,
+            study=study,
             tracking_uri=tracking_uri,
             data_dir=data_dir,
             data=data,
@@ -74,6 +85,7 @@ def main(
         )
         written = Output(out)
         parts.draw(subject, written, wanted)
+        written.index(f"Trial {subject.trained.trial}")
     typer.echo(f"gallery: {len(written.files)} files in {out}")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 150
 FONT = "DejaVu Sans"  # comes with matplotlib and has the Turkish letters
+
+INDEX_STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:1rem}"
+    "main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr))}"
+    "figure{margin:0}img{max-width:100%;background:#fff}"
+)
 
 T = TypeVar("T")
 
@@ -59,6 +67,26 @@ class Output:
     def table(self, stem: str, table: Table) -> None:
         """A table as CSV, Markdown and LaTeX."""
         self.files += table.write(self.folder, stem)
+
+    def index(self, title: str) -> None:
+        """`index.html`: every figure so far, tables and texts as links. The same every time."""
+        paths = sorted(path.relative_to(self.folder).as_posix() for path in self.files)
+        pictures = [path for path in paths if path.endswith(".png")]
+        others = [path for path in paths if path not in pictures]
+        figures = "".join(
+            f'<figure><a href="{quote(path)}"><img src="{quote(path)}" alt="{escape(path)}" '
+            f'loading="lazy"></a><figcaption>{escape(path)}</figcaption></figure>'
+            for path in pictures
+        )
+        links = "".join(f'<li><a href="{quote(path)}">{escape(path)}</a></li>' for path in others)
+        heading = escape(title)
+        self.text(
+            "index.html",
+            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{heading}</title>'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<style>{INDEX_STYLE}</style><h1>{heading}</h1><ul>{links}</ul>"
+            f"<main>{figures}</main></html>\n",
+        )
 
     def remark(self, text: str) -> None:
         """Something that is amiss or left out, in one sentence."""

@@ -187,20 +187,22 @@ def open_subject(
     language: Language = "tr",
     pair: tuple[int, int] | None = None,
     tracker: Tracker | None = None,
+    study: str | None = None,
 ) -> Subject:
-    """The trial of an MLflow run, by its id or the first digits of it.
+    """A trial by its key, by its MLflow run's id or the first digits of that.
 
     data_dir, data: where the images are now, if not where the study took them.
     tracker: one that is open already, in place of `tracking_uri`.
+    study: whose trial it is, where several have one of that key.
 
     Raises TrackerError, WeightsError, DataError or GalleryError, each with one line for the user.
     """
     tracker = tracker or Tracker(tracking_uri)
-    record, others = find(tracker, run_id)
+    record, others = find(tracker, run_id, study)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
-    study = _Study(tracker, record.tags.get(names.PARENT))
-    source = study.source(model.config.data.dataset, data, data_dir)
-    study.check_data(source)
+    parent = _Study(tracker, record.tags.get(names.PARENT))
+    source = parent.source(model.config.data.dataset, data, data_dir)
+    parent.check_data(source)
     test = source.splits(("test",))["test"]
     return Subject(
         record,
@@ -215,15 +217,32 @@ def open_subject(
     )
 
 
-def find(tracker: Tracker, run_id: str) -> tuple[Record, list[Record]]:
-    """The run whose id begins with `run_id`, and the other trials of its study."""
-    wanted = run_id.strip().lower()
-    if len(wanted) < SHORTEST_ID:
-        raise GalleryError(f"run id {run_id!r} is too short: give at least {SHORTEST_ID} digits")
-    found: list[tuple[Record, list[Record]]] = []
-    for study in tracker.studies():
-        records = tracker.records(study)
-        found += [(each, records) for each in records if each.run_id.startswith(wanted)]
+def find(tracker: Tracker, run_id: str, study: str | None = None) -> tuple[Record, list[Record]]:
+    """The run whose id begins with `run_id`, or whose trial has that key, and the other trials.
+
+    A key such as 0005 comes before a run id that begins so; `study` says whose trial it is.
+    """
+    text = run_id.strip().lower()
+    studies = [study] if study else tracker.studies()
+    records_of = {name: tracker.records(name) for name in studies}
+    keyed = {
+        name: [(record, records) for record in records if record.tags.get(names.TRIAL) == text]
+        for name, records in records_of.items()
+    }
+    if len(several := [name for name, matches in keyed.items() if matches]) > 1:
+        listed = ", ".join(map(repr, several))
+        raise GalleryError(f"there are several trials {text}, of {listed}: name one with --study")
+    found = [match for matches in keyed.values() for match in matches]
+    if not found and len(text) < SHORTEST_ID:
+        raise GalleryError(
+            f"there is no trial {run_id!r}, and a run id needs at least {SHORTEST_ID} digits"
+        )
+    found = found or [
+        (record, records)
+        for records in records_of.values()
+        for record in records
+        if record.run_id.startswith(text)
+    ]
     if not found:
         raise GalleryError(
             f"there is no run {run_id!r} in {tracker.uri}; a study's trials.csv and its pages in "

@@ -35,10 +35,11 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """What a report may be asked for: pictures of the codes, groups of trials to compare."""
+    """What a report may be asked for: pictures of codes, groups of trials, trials to compare."""
 
     embeddings: tuple[EmbeddingMethod, ...] = ("pca",)
     group_by: str | None = None
+    compare: tuple[str, ...] = ()
 
 
 def build(
@@ -109,6 +110,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         images,
         latents,
         overview,
+        per_class,
         provenance,
         search,
     )
@@ -120,14 +122,18 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
             results,
             comparison.headline(results, entries),
             comparison.confirmed_numbers(results, entries),
+            comparison.message_plot(results, entries),
         ),
         comparison.section(results, entries),
         confirmed.section(results),
         images.denoising(results, models),
+        per_class.section(results, models),
+        _compared(results, options.compare),
         _groups(results, options.group_by),
         overview.spent_section(results),
         search.learning_curves(results),
         search.parameters(results),
+        search.rate_distortion(results),
         search.pareto(results),
         latents.section(results, models, options.embeddings),
         generation.section(results, models.winner),
@@ -147,6 +153,17 @@ def _groups(results: StudyResults, by: str | None) -> Section | None:
     except groups.GroupError as error:
         raise ReportError(str(error)) from error
     return groups.section(found, f"Grouped by {by}", by)
+
+
+def _compared(results: StudyResults, keys: Sequence[str]) -> Section | None:
+    from analysis.report.sections import compare
+
+    if not keys:
+        return None
+    try:
+        return compare.section(results, keys)
+    except compare.CompareError as error:
+        raise ReportError(str(error)) from error
 
 
 def write_trials(results: StudyResults, path: Path) -> None:
@@ -199,6 +216,13 @@ def main(
             rich_help_panel="What to show",
         ),
     ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A trial's key, such as 0005; again for each one to put beside it.",
+            rich_help_panel="What to show",
+        ),
+    ] = None,
     embedding: Annotated[
         list[str] | None,
         typer.Option(
@@ -238,7 +262,7 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     _quiet_libraries()
     try:
-        options = Options(_embeddings(embedding or ["pca"]), group_by)
+        options = Options(_embeddings(embedding or ["pca"]), group_by, tuple(compare or ()))
         studies = study or _only_study(tracking_uri)
         path = build(studies, out, tracking_uri=tracking_uri, options=options)
         if attach:

@@ -6,6 +6,8 @@ how. Every string on the page passes `redact`, so that no address with a passwor
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -207,11 +209,14 @@ def script_json(value: Any) -> str:
 
 
 def _plotly() -> str:
-    """plotly's script, as its Python package ships it."""
+    """plotly's script, as its Python package ships it, as gzip in base64: 2.0 MB in place of 4.8.
+
+    Equal pages are equal bytes, so no time is in it.
+    """
     from plotly.offline import get_plotlyjs
 
-    script: str = get_plotlyjs()
-    return script
+    packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode("ascii")
 
 
 def write_files(page: Page, out: Path) -> list[Path]:

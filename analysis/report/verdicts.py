@@ -69,14 +69,14 @@ def comparison_sentences(
         ]
     size = fine.with_unit(abs(difference.mean))
     if conclusion == "uncertain":
-        signed = fine.with_unit(difference.mean, signed=True)
+        side = "better" if comparison.gain >= 0 else "worse"
         found = [
-            f"Whether {who} beats the reference is not certain: the difference is {signed} "
+            f"Whether {who} beats the reference is not certain: it is {size} {side} "
             f"({_paired(comparison, fine, comparisons)})."
         ]
         return [*found, *_why_uncertain(comparison, fine)]
     verb = "beats" if conclusion == "better" else "is worse than"
-    tested = _paired(comparison, fine, comparisons, by_size=True)
+    tested = _paired(comparison, fine, comparisons)
     found = [f"{who} {verb} the reference by {size} ({tested})."]
     if comparison.p_sign_flip > ALPHA:
         found.append(_sign_flip_remark(comparison))
@@ -108,7 +108,7 @@ def _sign_flip_remark(comparison: PairedComparison) -> str:
 
 
 def optimism_sentences(confirmed: Confirmed, metric: Quantity) -> list[str]:
-    """How much the search flattered the configuration, and what of that was luck."""
+    """How much the search flattered the configuration, and whether that is more than luck."""
     optimism = confirmed.optimism
     if optimism is None or optimism.total.n == 0:
         return []
@@ -116,22 +116,30 @@ def optimism_sentences(confirmed: Confirmed, metric: Quantity) -> list[str]:
     total = optimism.total
     shown = f"The search had shown {metric.with_unit(optimism.search_score)}"
     size = f"{fine.with_unit(abs(total.mean))} {'better' if total.mean >= 0 else 'worse'}"
-    limits = _interval(total, fine, signed=True)
     if total.n == 1:
-        found = f"{shown}, {size} than its one confirmation run."
-    elif total.low <= 0 <= total.high:
-        found = f"{shown}, {size} than confirmed, which may be chance ({limits})."
-    else:
-        found = f"{shown}, {size} than confirmed ({limits})."
-    return [found, *_split_sentence(optimism, fine)]
+        return [
+            f"{shown}, {size} than its one confirmation run.",
+            *_split_sentence(optimism, fine),
+        ]
+    draw = "one run" if optimism.search_seeds == 1 else f"a mean of {optimism.search_seeds} runs"
+    reach = fine.with_unit(total.half_width)
+    luck = f"the luck of {draw} reaches {reach} either way, {total.confidence * 100:g} %"
+    weight = "more than chance explains" if optimism.certain else "which may be chance"
+    return [
+        f"{shown}, {size} than confirmed, {weight} ({luck}).",
+        *_split_sentence(optimism, fine),
+    ]
 
 
 def _split_sentence(optimism: Optimism, fine: Quantity) -> list[str]:
     if optimism.selection is None or optimism.transfer is None:
         return []
-    luck = fine.with_unit(optimism.selection.mean, signed=True)
+    pick = fine.with_unit(optimism.selection.mean, signed=True)
     shift = fine.with_unit(optimism.transfer.mean, signed=True)
-    return [f"Of that, {luck} is the luck of the pick and {shift} is validation against test."]
+    return [
+        f"Of that, {pick} is the search's score against fresh runs, both on validation images, "
+        f"and {shift} is validation against test."
+    ]
 
 
 def order_sentences(confirmation: Confirmation, names: Names, metric: Quantity) -> list[str]:
@@ -177,21 +185,17 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return f"seed {listed}" if len(seeds) == 1 else f"seeds {listed}"
 
 
-def _paired(
-    comparison: PairedComparison, fine: Quantity, comparisons: int, *, by_size: bool = False
-) -> str:
-    """Interval, test and correction, for the brackets of a sentence.
+def _paired(comparison: PairedComparison, fine: Quantity, comparisons: int) -> str:
+    """Interval, test and correction, for the brackets of a sentence that says the size.
 
-    by_size: the sentence says by how much, not in which direction, and so does the interval.
+    The interval has the sentence's direction: positive is what the sentence says.
     """
     test = "paired t" if comparison.varies else "sign flips"
     tested = f"{test} over {len(comparison.seeds)} seeds, p {format_p(comparison.p_t)}"
     if comparisons > 1:
         adjusted = format_p(comparison.p_holm)
         tested += f", {adjusted} after Holm's correction for {comparisons} comparisons"
-    if by_size:
-        return f"{_interval(_towards_its_mean(comparison.difference), fine)}; {tested}"
-    return f"{_interval(comparison.difference, fine, signed=True)}; {tested}"
+    return f"{_interval(_towards_its_mean(comparison.difference), fine)}; {tested}"
 
 
 def _towards_its_mean(estimate: MeanInterval) -> MeanInterval:
@@ -201,8 +205,8 @@ def _towards_its_mean(estimate: MeanInterval) -> MeanInterval:
     return replace(estimate, mean=-estimate.mean, low=-estimate.high, high=-estimate.low)
 
 
-def _interval(estimate: MeanInterval, metric: Quantity, *, signed: bool = False) -> str:
-    low, high = (metric.with_unit(each, signed=signed) for each in (estimate.low, estimate.high))
+def _interval(estimate: MeanInterval, metric: Quantity) -> str:
+    low, high = metric.with_unit(estimate.low), metric.with_unit(estimate.high)
     if metric.unit:
         low = low.removesuffix(f" {metric.unit}")
     return f"{estimate.confidence * 100:g} % interval {low} to {high}"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.intervals import CONFIDENCE, MeanInterval, mean_interval
+from analysis.statistics.intervals import CONFIDENCE, MeanInterval, mean_interval, new_draw_interval
 from analysis.statistics.paired import PairedComparison, compare, corrected
 from analysis.statistics.quantities import Direction, sign
 
@@ -26,16 +26,24 @@ Scores = dict[str, dict[int, float]]
 class Optimism:
     """How much better the search's score looks than the confirmed one; positive is flattering.
 
-    `total` = sign * (search score - confirmed score), sign +1 where larger is better. Its interval
-    holds for the gap between this search score and the configuration's true mean. Where the
-    confirmation runs also have validation scores it splits into `selection` (search against
-    validation: the luck of the pick) and `transfer` (validation against test), else None.
+    `total` = sign * (search score - confirmed mean), sign +1 where larger is better. The search
+    score is a draw like those of the confirmation, so `total` has the interval of a new draw's
+    distance from their mean: it holds zero in 95 % of studies whose search score was an ordinary
+    draw. Where the confirmation runs also have validation scores it splits into `selection`
+    (search against fresh runs, both validation) and `transfer` (validation against test, by
+    seed), else None. How much the best of N draws flatters on average is not estimated.
     """
 
     search_score: float
+    search_seeds: int
     total: MeanInterval
     selection: MeanInterval | None
     transfer: MeanInterval | None
+
+    @property
+    def certain(self) -> bool:
+        """Whether the gap is more than the luck of ordinary draws explains, at the 5 % level."""
+        return self.total.low > 0 or self.total.high < 0
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ def confirm(
     direction: Direction,
     reference: str,
     search_scores: Mapping[str, float],
+    search_seeds: int = 1,
     value: str = "value",
     validation: str | None = None,
     configuration: str = "configuration",
@@ -125,6 +134,7 @@ def confirm(
         direction: 'minimize' or 'maximize'.
         reference: the configuration to compare with; it needs no search score.
         search_scores: score by which the search ranked each configuration to be confirmed.
+        search_seeds: seeds whose mean each of these scores is.
 
     Raises:
         ValueError: no configuration at all, or a (configuration, seed) that appears twice.
@@ -135,7 +145,21 @@ def confirm(
     names = _names(order, scores, reference)
     seeds = tuple(sorted({int(each) for each in frame[seed]}))
     confirmed = [
-        _confirmed(name, scores, validated, seeds, search_scores, direction, confidence)
+        Confirmed(
+            name,
+            mean_interval(list(scores.get(name, {}).values()), confidence=confidence),
+            tuple(sorted(scores.get(name, {}))),
+            tuple(number for number in seeds if number not in scores.get(name, {})),
+            _optimism(
+                (search_scores[name], search_seeds),
+                scores.get(name, {}),
+                validated.get(name, {}),
+                direction,
+                confidence,
+            )
+            if name in search_scores
+            else None,
+        )
         for name in names
     ]
     comparisons = [
@@ -186,49 +210,29 @@ def _scores(frame: pd.DataFrame, configuration: str, seed: str, value: str) -> S
     return scores
 
 
-def _confirmed(
-    name: str,
-    scores: Scores,
-    validated: Scores,
-    seeds: tuple[int, ...],
-    search_scores: Mapping[str, float],
-    direction: Direction,
-    confidence: float,
-) -> Confirmed:
-    runs = scores.get(name, {})
-    finished = tuple(sorted(runs))
-    optimism = None
-    if name in search_scores:
-        optimism = _optimism(
-            search_scores[name], runs, validated.get(name, {}), direction, confidence
-        )
-    return Confirmed(
-        name,
-        mean_interval([runs[each] for each in finished], confidence=confidence),
-        finished,
-        tuple(each for each in seeds if each not in runs),
-        optimism,
-    )
-
-
 def _optimism(
-    search_score: float,
+    searched: tuple[float, int],
     test: Mapping[int, float],
     validated: Mapping[int, float],
     direction: Direction,
     confidence: float,
 ) -> Optimism:
-    """See `Optimism`; the split takes only runs that have both scores, so that it adds up."""
+    """See `Optimism`; `searched` is the search's score and the number of seeds behind it.
+
+    The split takes only runs that have both scores, so that it adds up.
+    """
+    score, count = searched
     better = sign(direction)
-    total = [better * (search_score - score) for score in test.values()]
+    total = [better * (score - value) for value in test.values()]
     both = sorted(test.keys() & validated.keys())
-    selection = [better * (search_score - validated[seed]) for seed in both]
+    selection = [better * (score - validated[seed]) for seed in both]
     transfer = [better * (validated[seed] - test[seed]) for seed in both]
     split = bool(both) and len(both) == len(test)
     return Optimism(
-        float(search_score),
-        mean_interval(total, confidence=confidence),
-        mean_interval(selection, confidence=confidence) if split else None,
+        float(score),
+        count,
+        new_draw_interval(total, draws=count, confidence=confidence),
+        new_draw_interval(selection, draws=count, confidence=confidence) if split else None,
         mean_interval(transfer, confidence=confidence) if split else None,
     )
 

@@ -7,7 +7,7 @@ values covers about 85 % where it promises 95 %, Student's covers 95 % for noise
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -83,6 +83,21 @@ def mean_interval(
     std = float(sample.std(ddof=1)) if n > 1 else float("nan")
     half = float(student_half_width(np.asarray(std), np.asarray(n), confidence=confidence))
     return MeanInterval(mean, mean - half, mean + half, std, n, confidence)
+
+
+def new_draw_interval(
+    gaps: Sequence[float] | Floats, *, draws: int = 1, confidence: float = CONFIDENCE
+) -> MeanInterval:
+    """Mean of `gaps`, each one new score minus one of n others, and its prediction interval.
+
+    The new score is the mean of `draws` draws of the same kind as the n others, so its distance
+    from their mean varies by s * sqrt(1 / draws + 1 / n), with n - 1 degrees of freedom: the
+    interval holds zero in the share `confidence` of cases where nothing but chance is at work.
+    Source: Hahn and Meeker (1991), "Statistical Intervals", section 4.7 and 4.8.
+    """
+    estimate = mean_interval(gaps, confidence=confidence)
+    half = estimate.half_width * float(np.sqrt(1 + estimate.n / draws))
+    return replace(estimate, low=estimate.mean - half, high=estimate.mean + half)
 
 
 def band(

@@ -36,7 +36,8 @@ Conclusion = Literal["better", "worse", "uncertain", "too few seeds"]
 class PairedComparison:
     """`configuration` minus `reference` over the seeds both have finished.
 
-    `difference` is in the metric's unit and sign; `gain` turns it so that positive is better.
+    `difference` is in the metric's unit and sign; `advantage` turns it so that positive is better,
+    which is what is printed.
     `p_holm` is the p-value of the t test corrected for all comparisons of the study.
     """
 
@@ -50,9 +51,17 @@ class PairedComparison:
     p_holm: float
 
     @property
+    def advantage(self) -> MeanInterval:
+        """The difference turned towards the better: positive where the configuration is better."""
+        if sign(self.direction) > 0:
+            return self.difference
+        turned = self.difference
+        return replace(turned, mean=-turned.mean, low=-turned.high, high=-turned.low)
+
+    @property
     def gain(self) -> float:
-        """The mean difference, positive where the configuration is better."""
-        return sign(self.direction) * self.difference.mean
+        """The mean advantage."""
+        return self.advantage.mean
 
     @property
     def varies(self) -> bool:

@@ -14,6 +14,7 @@ from analysis.statistics.quantities import Direction, sign
 
 _FEWEST_FOR_KNEE = 3
 _ROUNDING = 1e-9
+_BEYOND_THE_WORST = 0.1  # of an objective's range; Ishibuchi et al. (2018) on such points
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ def pareto_front(
 ) -> ParetoFront:
     """Front, hypervolume and knee of the rows of `frame` under `objectives` (column: direction).
 
-    Rows with a score that is not finite are left out. Without `reference_point` the worst value
-    of each objective is taken: it then moves with the trials, so compare hypervolumes of two
-    studies only under a common one. Raises ValueError for fewer than two objectives or a
-    reference point of another length; no usable row gives an empty front with hypervolume 0.
+    Rows with a score that is not finite are left out. Without `reference_point` it lies a tenth
+    of each objective's range beyond the worst value, so that extreme points count: it then moves
+    with the trials, so compare hypervolumes of two studies only under a common one. Raises
+    ValueError for fewer than two objectives or a reference point of another length; no usable row
+    gives an empty front with hypervolume 0.
     """
     if len(objectives) < 2:
         raise ValueError(f"a Pareto front needs two or more objectives, got {list(objectives)}")
@@ -164,4 +166,5 @@ def _reference_point(
     if len(scores) == 0:
         return np.full(len(directions), np.nan)
     costs = _as_costs(scores, directions)
-    return _as_costs(costs.max(axis=0), directions)
+    beyond = costs.max(axis=0) + _BEYOND_THE_WORST * np.ptp(costs, axis=0)
+    return _as_costs(beyond, directions)

@@ -35,7 +35,8 @@ def confirmation_table(
     level = _level(confirmation)
     note = (
         f"Intervals are {level} Student t over seeds that the search has not seen; optimism is how "
-        "much better the search score looked, with the interval of the gap."
+        "much better the search score looked. Its interval counts the search score as the draw it "
+        "is: where it holds 0, the gap may be chance."
     )
     return Table(columns, pd.DataFrame(rows), "Confirmation on fresh seeds", note)
 
@@ -73,13 +74,14 @@ def comparison_table(
     confirmation: Confirmation, *, names: Names | None = None, metric: Quantity | None = None
 ) -> Table:
     """Paired differences to the reference with both tests and the conclusion."""
+    label = (metric or quantity(confirmation.metric)).label
     metric = (metric or quantity(confirmation.metric)).difference()
     known = names or {}
     keys = ("name", "mean", "low", "high", "p_t", "p_holm", "p_sign_flip", "conclusion")
     rows = [_comparison_row(each, known) for each in confirmation.comparisons]
     columns = (
         Column("name", "Configuration"),
-        Column("mean", metric.label, metric.unit, None, metric.spec, "low", "high"),
+        Column("mean", f"better in {label} by", metric.unit, None, metric.spec, "low", "high"),
         Column("p_t", "p (paired t)"),
         Column("p_holm", "p (Holm)"),
         Column("p_sign_flip", "p (sign flips)"),
@@ -87,8 +89,9 @@ def comparison_table(
     )
     reference = known.get(confirmation.reference, confirmation.reference)
     note = (
-        f"Differences per seed to {reference}, with {_level(confirmation)} Student t intervals; "
-        "the conclusion is at the 5 % level after Holm's correction."
+        f"Differences per seed to {reference}, positive where the row is better, with "
+        f"{_level(confirmation)} Student t intervals; the conclusion is at the 5 % level "
+        "after Holm's correction."
     )
     return Table(columns, pd.DataFrame(rows, columns=list(keys)), "Against the reference", note)
 
@@ -96,9 +99,9 @@ def comparison_table(
 def _comparison_row(each: PairedComparison, names: Names) -> dict[str, Any]:
     return {
         "name": names.get(each.configuration, each.configuration),
-        "mean": each.difference.mean,
-        "low": each.difference.low,
-        "high": each.difference.high,
+        "mean": each.advantage.mean,
+        "low": each.advantage.low,
+        "high": each.advantage.high,
         "p_t": format_p(each.p_t),
         "p_holm": format_p(each.p_holm),
         "p_sign_flip": format_p(each.p_sign_flip),
@@ -179,7 +182,8 @@ def pareto_table(front: ParetoFront, *, names: Names | None = None) -> Table:
     named = "none" if front.knee is None else titles[front.knee]
     note = (
         f"Knee: {named} ({front.knee_reason}). Hypervolume {front.hypervolume:.4g} up to the "
-        f"point ({point}), {100 * front.share:.1f} % of the box to the best values."
+        f"reference point ({point}: the worst of all trials and a tenth of their range), "
+        f"{100 * front.share:.1f} % of the box to the best values."
         if front.members
         else MISSING
     )

@@ -10,8 +10,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,7 @@ class Cell:
 class Table:
     """Rows of `frame` under `columns`, a caption above and a note below.
 
+    `plain` names a column of booleans: rows that are never bold, whatever their values.
     Raises TableError where `frame` lacks a column.
     """
 
@@ -121,11 +122,32 @@ class Table:
     frame: pd.DataFrame
     caption: str = ""
     note: str = ""
+    plain: str = ""
 
     def __post_init__(self) -> None:
         needed = [key for column in self.columns for key in column.keys]
+        needed += [self.plain] if self.plain else []
         if absent := [key for key in needed if key not in self.frame.columns]:
             raise TableError(f"no column {absent} in the data, which has {list(self.frame)}")
+
+    def only(self, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> Table:
+        """The rows whose first cell holds any of `rows`, under the first and these `columns`.
+
+        Columns go by key or label, upper and lower case alike; nothing given means all. Raises
+        TableError naming what there is where one fits nothing.
+        """
+        first, *others = self.columns
+        labels = [str(text) for text in self.frame[first.key]]
+        chosen = [column for column in others if not columns or _named(column, columns)]
+        kept = [not rows or any(_holds(label, text) for text in rows) for label in labels]
+        for text in rows:
+            if not any(_holds(label, text) for label in labels):
+                raise TableError(f"no row holds {text!r}: there are {', '.join(labels)}")
+        for text in columns:
+            if not any(_named(column, [text]) for column in others):
+                there = ", ".join(column.key for column in others)
+                raise TableError(f"no column is called {text!r}: there are {there}")
+        return replace(self, columns=(first, *chosen), frame=self.frame.loc[kept])
 
     def cells(self) -> list[list[Cell]]:
         """The table's body, row by row."""
@@ -140,10 +162,13 @@ class Table:
         numbers = [_number(value, column.key) for value in values]
         spec = column.spec
         texts = [format_number(number, spec) for number in numbers]
-        best = _best(numbers, texts, column.direction)
+        plain = self.frame[self.plain].tolist() if self.plain else [False] * len(numbers)
+        rivals = [math.nan if out else number for out, number in zip(plain, numbers, strict=True)]
+        best = _best(rivals, texts, column.direction)
+        rows = zip(texts, self._intervals(column), numbers, plain, strict=True)
         return [
-            Cell(text, interval, text == best, number)
-            for text, interval, number in zip(texts, self._intervals(column), numbers, strict=True)
+            Cell(text, interval, text == best and not out, number)
+            for text, interval, number, out in rows
         ]
 
     def _intervals(self, column: Column) -> list[tuple[str, str] | None]:
@@ -218,6 +243,15 @@ class Table:
             paths.append(folder / f"{stem}.{extension}")
             paths[-1].write_text(text, encoding="utf-8")
         return tuple(paths)
+
+
+def _holds(label: str, text: str) -> bool:
+    return text.casefold() in label.casefold()
+
+
+def _named(column: Column, names: Sequence[str]) -> bool:
+    own = {column.key.casefold(), column.label.casefold()}
+    return any(name.casefold() in own for name in names)
 
 
 def _number(value: Any, key: str) -> float:

@@ -89,6 +89,7 @@ class StudyResults:
     info: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     baselines: tuple[Mapping[str, Any], ...] = ()
+    baseline_robustness: tuple[Mapping[str, Any], ...] = ()
     examples: Examples | None = None
     foreign_runs: int = 0
     notes: tuple[str, ...] = ()
@@ -232,7 +233,8 @@ def collect(study: str, tracker: Tracker) -> StudyResults:
         parent=parents[-1] if parents else None,
         info=reader.study(),
         provenance=reader.json(names.PROVENANCE_FILE, {}),
-        baselines=reader.baselines(),
+        baselines=reader.rows(names.BASELINES_FILE),
+        baseline_robustness=reader.rows(names.BASELINE_ROBUSTNESS_FILE),
         examples=reader.examples(),
         foreign_runs=len(records) - len(trials) - len(parents),
         notes=(*notes, *reader.notes),
@@ -317,12 +319,12 @@ class _Artifacts:
             quantities.learn(name, own.unit, own.direction)
         return found
 
-    def baselines(self) -> tuple[Mapping[str, Any], ...]:
-        """The rows of baselines.json."""
-        rows: list[Any] = self.json(names.BASELINES_FILE, [])
+    def rows(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        """The rows of a file of baselines."""
+        rows: list[Any] = self.json(name, [])
         usable = tuple(row for row in rows if isinstance(row, Mapping))
         if len(usable) < len(rows):
-            self.notes.append(f"{names.BASELINES_FILE} holds entries that are no rows")
+            self.notes.append(f"{name} holds entries that are no rows")
         return usable
 
     def examples(self) -> Examples | None:

@@ -296,8 +296,8 @@ def reference_runs(plan: Plan) -> list[tuple[TrialConfig, LedgerTrial | None, bo
 def confirmation_runs(
     plan: Plan, ledger: Ledger
 ) -> list[tuple[TrialConfig, LedgerTrial | None, bool]]:
-    """The best configurations of the search and the reference, all on the same fresh seeds."""
-    best = ranking(plan, ledger)[: plan.settings.confirm_top or 0]
+    """What `to_confirm` chooses and the reference, all on the same fresh seeds."""
+    best = to_confirm(plan, ledger)
     reference = next((t for t in ledger.trials.values() if t.reference), None)
     chosen: list[tuple[TrialConfig, LedgerTrial | None, bool]] = [
         (plan.reference, reference, True),
@@ -311,13 +311,45 @@ def confirmation_runs(
     ]
 
 
+def to_confirm(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
+    """The best `confirm_top` configurations; of several objectives, members of the Pareto front.
+
+    Where the front has more, both its ends and others spread evenly between them, in the order of
+    the first objective. Where it has fewer, all of them.
+    """
+    top = plan.settings.confirm_top or 0
+    if len(plan.objectives) == 1:
+        return ranking(plan, ledger)[:top]
+    costs = _mean_costs(plan, ledger)
+    front = [
+        trial for trial, mine in costs if not any(_dominates(theirs, mine) for _, theirs in costs)
+    ]
+    if len(front) <= top or top == 1:
+        return front[:top]
+    return [front[round(place * (len(front) - 1) / (top - 1))] for place in range(top)]
+
+
+def _dominates(first: list[float], second: list[float]) -> bool:
+    """Whether costs are nowhere larger and somewhere smaller."""
+    return all(a <= b for a, b in zip(first, second, strict=True)) and first != second
+
+
 def ranking(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
     """One finished search trial per configuration, best mean of the first objective first."""
+    return [trial for trial, _ in _mean_costs(plan, ledger)]
+
+
+def _mean_costs(plan: Plan, ledger: Ledger) -> list[tuple[LedgerTrial, list[float]]]:
+    """Finished configurations by their first trial, with means over seeds; smaller is better."""
     finished = [[t for t in g if t.values is not None] for g in groups(ledger).values()]
-    sign = -1.0 if plan.objectives[0].direction == "maximize" else 1.0
     whole = [g for g in finished if len(g) >= plan.settings.seeds]
+    signs = [-1.0 if o.direction == "maximize" else 1.0 for o in plan.objectives]
 
-    def score(group: list[LedgerTrial]) -> float:
-        return sign * sum(t.values[0] for t in group if t.values) / len(group)
+    def costs(group: list[LedgerTrial]) -> list[float]:
+        values = [t.values for t in group if t.values]
+        return [
+            sign * sum(column) / len(group)
+            for sign, column in zip(signs, zip(*values, strict=True), strict=True)
+        ]
 
-    return [group[0] for group in sorted(whole, key=score)]
+    return sorted(((g[0], costs(g)) for g in whole), key=lambda row: row[1][0])

@@ -25,11 +25,18 @@ from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
-from vae_trainables.evaluation.evaluator import as_float, evaluation_noise
+from vae_trainables.evaluation.evaluator import (
+    ROBUSTNESS_IMAGES,
+    ROBUSTNESS_KINDS,
+    as_float,
+    evaluation_noise,
+)
 from vae_trainables.objective import terms
 
 EXAMPLES = 256  # validation images that every report shows models on
 QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")
+ROBUST_BASELINES = ("do nothing", "wiener", "lookup")
+LOOKUP_ROBUSTNESS = 200  # images that look-up denoises at each factor: a second each of a core
 CODES = 2_000  # validation images whose codes a report draws
 
 
@@ -138,6 +145,33 @@ def baseline_rows(
         )
         rows += [{"split": name, **row} for row in reached]
     return rows
+
+
+def publish_robustness(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
+    """`baseline_robustness.json`: what the noisy input, Wiener and look-up give over other noise.
+
+    On the test images that confirmed trials are tried on (`Evaluator.robustness`), fitted to the
+    evaluation's noise as these are; look-up only on the first few, over the kind it knows. Nothing
+    where the file is there, trials were not tried, or images are too many pixels for Wiener.
+    """
+    config, path = plan.reference, folder / "record" / names.BASELINE_ROBUSTNESS_FILE
+    asked = baselines.affordable(ROBUST_BASELINES, config.model.pixels)
+    few = len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES
+    if data.test is None or config.evaluation.noise_factor == 0 or few or path.exists():
+        return
+    training = baseline_training(config, data)
+    clean = as_float(data.test.take(ROBUSTNESS_IMAGES).images)
+    rows = [
+        row
+        for name in asked
+        for row in baselines.over_noise(
+            baselines.BASELINES[name](training, config.model.latent_dim),
+            clean[:LOOKUP_ROBUSTNESS] if name == "lookup" else clean,
+            [config.evaluation.noise_kind] if name == "lookup" else ROBUSTNESS_KINDS,
+            name,
+        )
+    ]
+    _write(tracker, path, json.dumps(rows, indent=1))
 
 
 def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:

@@ -36,6 +36,7 @@ SOURCE_FILE = "source.json"  # the user's own file with its neighbours, if the s
 BASELINES_FILE = "baselines.json"
 EXAMPLES_FILE = "examples.npz"
 ROBUSTNESS_FILE = "robustness.json"
+BASELINE_ROBUSTNESS_FILE = "baseline_robustness.json"
 WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"
 

@@ -13,7 +13,7 @@ from studies import reproduce
 from studies.errors import InputError
 from studies.reproduce import Comparison, Original, compare, differences, verdict
 from studies.runner import provenance
-from tests.analysis import trained_study
+from tests.analysis import bulk_studies, trained_study
 from tests.analysis.trained_study import TINY, Planned, TrainedStudy
 from tests.vae_trainables.cohort.support import comparable, config, run_cohort, small_data
 from vae_trainables.cohort import Ways
@@ -50,6 +50,22 @@ def test_a_trial_is_reproduced_bit_for_bit_from_the_tracker_alone(
     assert any(row.name == "test/mse" for row in rows) == found.opened_test
     assert all(row.equal for row in rows)
     assert verdict(rows, differences(found))[0]
+
+
+def test_a_trials_key_stands_for_its_run(study: TrainedStudy) -> None:
+    run_id = study.run_ids["confirm-0000"]
+    assert reproduce.run_id_of("confirm-0000", study.uri) == run_id
+    assert reproduce.run_id_of("confirm-0000", study.uri, "digits") == run_id
+    assert reproduce.run_id_of(run_id, study.uri) == run_id
+    with pytest.raises(InputError, match="there is no study 'others'"):
+        reproduce.run_id_of("0000", study.uri, "others")
+
+
+def test_a_key_of_several_studies_asks_whose() -> None:
+    uri = bulk_studies.written("plain").tracking_uri
+    bulk_studies.written("one")
+    with pytest.raises(InputError, match=r"several trials 0000, of .*name one with --study"):
+        reproduce.run_id_of("0000", uri)
 
 
 def test_under_the_same_conditions_only_equal_bits_are_good() -> None:

@@ -16,7 +16,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vae_trainables import metrics
-from vae_trainables.config import stable_hash
+from vae_trainables.config import NoiseKind, stable_hash
 from vae_trainables.datasets.sources import CACHE_VARIABLE, cache_folder
+from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, evaluation_noise
 
 Progress = Callable[[str, int, int], None]
 """Called with the baseline's name, how many images are done, and how many there are."""
@@ -327,6 +328,30 @@ def evaluate_all(
                 _write_row(path, row)
         rows.append(row)
     return rows
+
+
+def over_noise(
+    fitted: Fitted, clean: Tensor, kinds: Sequence[NoiseKind], name: str
+) -> list[dict[str, Any]]:
+    """Mean PSNR (dB) of a fitted baseline on `clean` (n, C, H, W) over noise kinds and factors."""
+    return [
+        {
+            "name": name,
+            "kind": kind,
+            "factor": factor,
+            "n": len(clean),
+            "psnr": _psnr_at(fitted, clean, kind, factor),
+        }
+        for kind in kinds
+        for factor in ROBUSTNESS_FACTORS
+    ]
+
+
+def _psnr_at(fitted: Fitted, clean: Tensor, kind: NoiseKind, factor: float) -> float:
+    noisy = evaluation_noise(clean, kind, factor)
+    parts = zip(noisy.split(_DENOISE_CHUNK), clean.split(_DENOISE_CHUNK), strict=True)
+    values = [metrics.psnr(fitted.denoise(given), truth) for given, truth in parts]
+    return float(torch.cat(values).double().mean())
 
 
 def _row(

@@ -31,10 +31,21 @@ function layoutOf(spec) {
   };
 }
 
+/* plotly lies in the page as gzip: less than half of it to mail. */
+async function unpackPlotly(packed) {
+  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+}
+
+const touch = matchMedia("(hover: none)").matches;
+
 function drawPlot(script) {
   const spec = JSON.parse(script.textContent);
   const options = {
-    displaylogo: false, responsive: true,
+    displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   };
   const target = document.getElementById(script.dataset.for);
@@ -231,4 +242,12 @@ if (matchMedia("(max-width: 75rem)").matches) {
 }
 document.querySelectorAll("table:not(.pictures table)").forEach((table) => { if (table.tHead) sortable(table); });
 document.querySelectorAll("figure.parallel").forEach((figure) => new Parallel(figure));
-if (window.Plotly) drawPlots();
+const packed = document.getElementById("plotly");
+if (packed) {
+  unpackPlotly(packed).then(drawPlots).catch((error) => {
+    const notice = document.createElement("p");
+    notice.className = "notice";
+    notice.textContent = `This browser cannot draw the plots (${error.message}); they lie beside this page in the folder figures.`;
+    document.getElementById("content").prepend(notice);
+  });
+}

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.figures import message
+from analysis.figures.base import Plot
 from analysis.report.page import Block, KeyNumber, Section, TableBlock
 from analysis.report.sections import confirmed
 from analysis.statistics.quantities import Quantity, quantity, sign
@@ -17,8 +19,10 @@ from analysis.tracker.runs import METRIC, PARAM, class_note
 
 BEST = 5  # trials shown as the best
 LISTED = 100  # trials in the long table; all are in trials.csv
+SPLITS_SHOWN = ("test", "val")
 SCORES = ("mse", "psnr", "ssim", "predicted_mse", "neg_elbo", "iw_nll", "probe", "frechet")
 DO_NOTHING = "do nothing"
+LOOKUP = "lookup"
 WIENER = "wiener"  # the whole filter; that of a rank is another row
 
 # The figures that the reference system's own report prints, for its data set and noise.
@@ -26,9 +30,26 @@ PRINTED = {"mse": 0.018064, "psnr": 17.962, "ssim": 0.5950}
 PRINTED_FOR = {"dataset": "fashion-mnist", "eval_noise_kind": "gaussian", "eval_noise_factor": 0.45}
 
 
+# What a baseline does, in half a line; the longest fitting name counts.
+MEANINGS = {
+    DO_NOTHING: "the noisy image as it is",
+    "mean image": "the same for all: the mean training image",
+    "wiener": "the best linear filter, from the training images",
+    "wiener rank": "the best linear filter through so few numbers",
+    "pca": "projection on the training images' main directions",
+    "total variation": "smooths and keeps edges",
+    "non-local means": "averages patches that look alike",
+    LOOKUP: "mean of the training images that explain the noisy one",
+    "reference system": "its own report's figure, on images of its own choice",
+}
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A row: whose scores, on which split; `low` and `high` hold intervals where there are any."""
+    """A row: whose scores, on which split; `low` and `high` hold intervals where there are any.
+
+    `images` is how many the scores are a mean over, where the tracker says so.
+    """
 
     name: str
     group: str
@@ -36,18 +57,30 @@ class Entry:
     scores: dict[str, float]
     low: dict[str, float]
     high: dict[str, float]
+    images: int | None = None
 
     @classmethod
-    def plain(cls, name: str, group: str, split: str, scores: dict[str, float]) -> Entry:
+    def plain(
+        cls, name: str, group: str, split: str, scores: dict[str, float], images: int | None = None
+    ) -> Entry:
         """A row without intervals."""
-        return cls(name, group, split, scores, {}, {})
+        return cls(name, group, split, scores, {}, {}, images)
+
+    @property
+    def meaning(self) -> str:
+        """What a baseline does; nothing for trials."""
+        fitting = [text for text in MEANINGS if self.name.startswith(text)]
+        trained = self.group not in ("baseline", "printed")
+        return "" if trained or not fitting else MEANINGS[max(fitting, key=len)]
 
 
 def section(results: StudyResults, entries: list[Entry]) -> Section:
     """The comparison table and the list of the best trials."""
-    blocks: list[Block] = []
-    if entries:
-        blocks.append(TableBlock(comparison_table(entries), "comparison"))
+    blocks: list[Block] = [
+        TableBlock(comparison_table(rows), f"comparison_{SPLITS[split]}")
+        for split in SPLITS_SHOWN
+        if (rows := [entry for entry in entries if entry.split == split])
+    ]
     if len(results.ranked) > 1:
         blocks.append(TableBlock(best_table(results), "best_trials"))
     return Section("comparison", "Winner, reference and baselines", tuple(blocks))
@@ -89,7 +122,9 @@ def baselines(results: StudyResults) -> list[Entry]:
         name = str(row.get("name", "baseline"))
         if row.get("components"):
             name += f", {row['components']} components"
-        found.append(Entry.plain(name, "baseline", str(row.get("split", "val")), scores))
+        images = int(row["n"]) if _is_number(row.get("n")) else None
+        split = str(row.get("split", "val"))
+        found.append(Entry.plain(name, "baseline", split, scores, images))
     if results.examples is not None and not any(e.name == DO_NOTHING for e in found):
         found.insert(0, do_nothing(results.examples))
     return found
@@ -107,6 +142,7 @@ def do_nothing(examples: Examples) -> Entry:
         "baseline",
         examples.split,
         image_scores(examples.noisy, examples.images),
+        count,
     )
 
 
@@ -133,27 +169,44 @@ def printed_applies(results: StudyResults) -> bool:
 
 
 def comparison_table(entries: list[Entry]) -> Table:
-    """Every row with every score that any row has."""
+    """Rows of one split with every score that any of them has; trials first, then baselines.
+
+    Bold is the best on the split's own images: not a figure that was printed elsewhere, nor one
+    from fewer images than the other baselines have seen.
+    """
     present = [name for name in SCORES if any(name in entry.scores for entry in entries)]
     spread = [name for name in present if any(name in entry.low for entry in entries)]
-    rows = []
-    for entry in entries:
-        row: dict[str, Any] = {"name": entry.name, "split": SPLITS.get(entry.split, entry.split)}
-        for name in present:
-            row[name] = entry.scores.get(name)
-            row[f"{name}_low"], row[f"{name}_high"] = entry.low.get(name), entry.high.get(name)
-        rows.append(row)
-    columns = [Column("name", "what"), Column("split", "split")]
+    most = max((entry.images or 0 for entry in entries), default=0)
+    rows = [_row(entry, present, most) for entry in entries]
+    columns = [Column("name", "what")]
+    if any(entry.meaning for entry in entries):
+        columns.append(Column("meaning", "what it does"))
+    if any(entry.images for entry in entries):
+        columns.append(Column("images", "images", spec="d"))
     for name in present:
         limits = {"low": f"{name}_low", "high": f"{name}_high"} if name in spread else {}
         columns.append(Column.of(quantity(name), name, **limits))
-    note = (
-        "Scores of single trials are on validation images and chosen as the best of many, so they "
-        "flatter; rows on different splits see different images. Bold: best of the column."
-    )
+    split = SPLITS.get(entries[0].split, entries[0].split) if entries else "no"
+    note = "" if split == "test" else (
+        "Scores of single trials are chosen as the best of many, so they flatter. "
+    )  # fmt: skip
+    note += f"Bold: best of the column on all {split} images."
     if spread:
         note += " In brackets: 95 % intervals over fresh seeds."
-    return Table(tuple(columns), pd.DataFrame(rows), "Comparison", note)
+    return Table(tuple(columns), pd.DataFrame(rows), f"On {split} images", note, "plain")
+
+
+def _row(entry: Entry, present: list[str], most: int) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": entry.name,
+        "images": entry.images,
+        "meaning": entry.meaning,
+        "plain": entry.group == "printed" or (entry.images or most) < most,
+    }
+    for name in present:
+        row[name] = entry.scores.get(name)
+        row[f"{name}_low"], row[f"{name}_high"] = entry.low.get(name), entry.high.get(name)
+    return row
 
 
 def best_table(results: StudyResults, limit: int = LISTED) -> Table:
@@ -198,6 +251,53 @@ def headline(results: StudyResults, entries: list[Entry]) -> tuple[str, ...]:
     if judged is not None:
         sentences += baseline_sentences(judged, rivals, results.objective.metric)
     return tuple(sentences)
+
+
+def message_plot(results: StudyResults, entries: list[Entry]) -> Plot | None:
+    """Confirmed configurations among the baselines on test images.
+
+    Where nothing is confirmed, winner and reference on validation images. None without a winner.
+    """
+    confirmed_rows = [entry for entry in entries if entry.group.startswith("confirmed")]
+    searched = [entry for entry in entries if entry.group in ("winner", "reference")]
+    trained = confirmed_rows or searched
+    if not trained:
+        return None
+    split, name = trained[0].split, _shared_score(trained, entries, results.objective.metric)
+    rivals = [e for e in entries if e.group == "baseline" and e.split == split and name in e.scores]
+    trained = [entry for entry in trained if name in entry.scores]
+    if not trained:
+        return None
+    most = max((entry.images or 0 for entry in rivals), default=0)
+    marks = message.info(
+        f"{split}/{name}",
+        [_mark(entry, name, most) for entry in trained],
+        [_mark(entry, name, most) for entry in rivals],
+    )
+    caption = (
+        "Bars are 95 % intervals over fresh seeds."
+        if confirmed_rows
+        else "Not confirmed: one run each, the winner chosen by this very score."
+    )
+    return message.plot(marks, caption)
+
+
+def _shared_score(trained: list[Entry], entries: list[Entry], metric: str) -> str:
+    """The objective if baselines on the split have it, else PSNR if they have that."""
+    objective = metric.rpartition("/")[2]
+    rivals = [e for e in entries if e.group == "baseline" and e.split == trained[0].split]
+    shared = [name for name in (objective, "psnr") if any(name in e.scores for e in rivals)]
+    return shared[0] if shared else objective
+
+
+def _mark(entry: Entry, name: str, most: int) -> message.Mark:
+    colors = {"winner": "--best", "reference": "--reference", "baseline": "--other"}
+    color = colors.get(entry.group.removeprefix("confirmed").strip(), "--finished")
+    label = entry.name.partition(", confirmed on ")[0]
+    label += {"confirmed winner": " (winner)"}.get(entry.group, "")
+    if entry.images and entry.images < most:
+        label += f" ({entry.images:,} images)"
+    return message.Mark(label, color, entry.scores[name], entry.low.get(name), entry.high.get(name))
 
 
 def confirmed_numbers(results: StudyResults, entries: list[Entry]) -> tuple[KeyNumber, ...]:

@@ -96,6 +96,7 @@ def findings(results: StudyResults) -> tuple[Confirmation, Confirmations] | None
         direction=results.objective.direction,
         reference=REFERENCE,
         search_scores=found.search_scores,
+        search_seeds=results.seeds_per_configuration,
         validation=validation,
     )
     return confirmation, found
@@ -201,15 +202,47 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
             robustness.info(
                 rows, kind, ROBUSTNESS_METRIC, order=order,
                 reference=found.marked(REFERENCE), judged_at=at,
+                baselines=_baseline_curves(results),
             )
         )
         for kind in rows["kind"].unique()
     ]  # fmt: skip
+    measure = quantity("test/" + ROBUSTNESS_METRIC).header
     text = (
-        f"{quantity('test/' + ROBUSTNESS_METRIC).header} of the confirmed models over noise that "
-        "they did not train on: mean over seeds with its 95 % interval at each factor."
+        f"{measure} over kinds and factors of noise: mean over seeds with its 95 % interval. "
+        f"{_trained_on(found)} A model below the noisy input does harm there."
     )
     return [*blocks, Prose(text), Plots(tuple(plots))]
+
+
+def _trained_on(found: Confirmations) -> str:
+    """Which noise each configuration was trained on."""
+    first = found.runs.drop_duplicates("configuration")
+    columns = [PARAM + "noise_kind", PARAM + "noise_factor"]
+    if not set(columns) <= set(first):
+        return ""
+    rows = first[["configuration", *columns]].itertuples(index=False, name=None)
+    parts = [
+        f"{found.marked(name)} on {robustness.kind_name(str(kind))} noise of factor {factor:.3g}"
+        for name, kind, factor in rows
+    ]
+    return f"Trained: {'; '.join(parts)}."
+
+
+def _baseline_curves(results: StudyResults) -> list[dict[str, Any]]:
+    """Rows that can be drawn, under the names that they have in a legend."""
+    said = {"do nothing": "noisy input", "wiener": "Wiener filter", "lookup": "look-up"}
+    usable = [
+        dict(row)
+        for row in results.baseline_robustness
+        if {"name", "kind", "factor", ROBUSTNESS_METRIC} <= row.keys()
+    ]
+    most = max((row.get("n", 0) for row in usable), default=0)
+    for row in usable:
+        count = row.get("n", most)
+        few = f" ({count:,} images)" if count < most else ""
+        row["name"] = said.get(str(row["name"]), str(row["name"])) + few
+    return usable
 
 
 def robustness_rows(results: StudyResults, found: Confirmations) -> tuple[pd.DataFrame, list[str]]:

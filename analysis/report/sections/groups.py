@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,7 +92,8 @@ def table(found: Groups, what: str) -> Table:
     columns += [Column.of(quantity(name), name) for name in SCORES if frame[name].notna().any()]
     note = (
         "Scores are of the best trial by the group's own objective, on validation images, not "
-        "confirmed. A group with more trials had more luck to draw from."
+        "confirmed; trials, epochs and hours count all runs, confirmation too. A group with more "
+        "trials had more luck to draw from."
     )
     return Table(tuple(columns), frame, "Groups", note)
 
@@ -102,10 +102,10 @@ def _row(name: str, results: StudyResults) -> dict[str, Any]:
     winner = results.winner
     row: dict[str, Any] = {
         "name": name,
-        "trials": len(results.search),
+        "trials": len(results.trials),
         "finished": results.count("finished"),
-        "epochs": total_epochs(results.search),
-        "hours": compute_hours(results.search)[0],
+        "epochs": total_epochs(results.trials),
+        "hours": compute_hours(results.trials)[0],
         "best": None if winner is None else winner["trial"],
     }
     return row | {each: None if winner is None else winner.get(METRIC + each) for each in SCORES}
@@ -120,16 +120,10 @@ def _small_multiples(found: Groups) -> list[Plot]:
         history = runs.histories(chosen["run_id"], [metric], tracker=results.tracker)
         panels.append((name, curves.info(results, chosen, history, metric)))
     panels = [(name, each) for name, each in panels if each.curves]
-    limits = _common([each for _, each in panels])
+    if not panels:
+        return []
+    view = curves.common_view([panel for _, panel in panels])
     return [
-        replace(curves.plot(each, limits), name=f"group_{number}_curves", title=name)
-        for number, (name, each) in enumerate(panels, start=1)
+        replace(curves.plot(panel, view), name=f"group_{number}_curves", title=name)
+        for number, (name, panel) in enumerate(panels, start=1)
     ]
-
-
-def _common(panels: Sequence[curves.Curves]) -> tuple[float, float] | None:
-    """Limits that all panels fit into."""
-    known = [found for each in panels if (found := curves.visible_range(each))]
-    if not known:
-        return None
-    return min(low for low, _ in known), max(high for _, high in known)

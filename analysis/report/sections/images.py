@@ -86,7 +86,7 @@ def own_classes(results: StudyResults) -> tuple[str, ...]:
     return tuple(results.info.get("classes") or ())
 
 
-def _spread(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def spread(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Indices of the first image of each class, then further ones, at most `count`, by class."""
     order = np.argsort(labels, kind="stable")
     rank = np.zeros(len(labels), dtype=int)
@@ -117,7 +117,7 @@ def _lines(
 
 def denoising_grid(results: StudyResults, models: Models, examples: Examples) -> Grid:
     """One image of each class by everyone, each with its PSNR."""
-    chosen = _spread(examples.labels, SHOWN)
+    chosen = spread(examples.labels, SHOWN)
     names = class_names(results, examples.labels[chosen])
     clean = examples.images[chosen]
     rows = []

@@ -6,7 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.page import Block, Facts, KeyNumber, KeyNumbers, Prose, Section, TableBlock
+from analysis.figures.base import Plot
+from analysis.report.page import (
+    Block,
+    Facts,
+    KeyNumber,
+    KeyNumbers,
+    Plots,
+    Prose,
+    Section,
+    TableBlock,
+)
 from analysis.statistics.quantities import MISSING, format_number, quantity, sign
 from analysis.statistics.search_space import Dimension, label
 from analysis.tables.table import Column, Table
@@ -16,12 +26,23 @@ from analysis.tracker.runs import FAILED, METRIC, PARAM
 SCORES = ("val/psnr", "val/ssim")
 
 
+VERDICT = 2  # sentences above the figure: what was reached, and whether it beats the reference
+
+
 def section(
-    results: StudyResults, headline: tuple[str, ...], confirmed: tuple[KeyNumber, ...] = ()
+    results: StudyResults,
+    headline: tuple[str, ...],
+    confirmed: tuple[KeyNumber, ...] = (),
+    message: Plot | None = None,
 ) -> Section:
-    """The top of a chapter; `headline` and `confirmed` are the comparison's sentences, scores."""
-    blocks: list[Block] = [KeyNumbers(tuple(key_numbers(results, confirmed)))]
-    blocks += [Prose(text, "lead") for text in headline]
+    """The top of a chapter: verdict, figure, numbers, the rest of the sentences, warnings.
+
+    `headline`, `confirmed` and `message` are the comparison's.
+    """
+    blocks: list[Block] = [Prose(text, "lead") for text in headline[:VERDICT]]
+    blocks += [Plots((message,), wide=True)] if message else []
+    blocks.append(KeyNumbers(tuple(key_numbers(results, confirmed))))
+    blocks += [Prose(text, "lead") for text in headline[VERDICT:]]
     blocks += [Prose(text, "notice") for text in warnings(results)]
     return Section("overview", "", tuple(blocks))
 
@@ -34,11 +55,14 @@ def key_numbers(results: StudyResults, confirmed: tuple[KeyNumber, ...] = ()) ->
         counts += f", {failed} failed"
     if running := results.count("running"):
         counts += f", {running} running"
-    numbers.append(KeyNumber("trials", f"{len(results.search):,}", counts))
-    numbers.append(KeyNumber("epochs", f"{total_epochs(results.search):,}", _saved(results)))
+    if repeated := len(results.trials) - len(results.search):
+        counts += f"; {repeated} more to confirm"
+    numbers.append(KeyNumber("trials", f"{len(results.trials):,}", counts))
+    numbers.append(KeyNumber("epochs", f"{total_epochs(results.trials):,}", _saved(results)))
     hours, what = compute_hours(results.trials)
     if hours:
-        numbers.append(KeyNumber(what, _hours(hours), "training alone, from the last epoch's time"))
+        note = "training of all these trials, from their last epoch's time"
+        numbers.append(KeyNumber(what, _hours(hours), note))
     return numbers
 
 

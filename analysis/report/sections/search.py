@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
-from analysis.figures import curves, fronts, importances, interactions, parallel, slices
+from analysis.figures import curves, fronts, importances, interactions, parallel, rate, slices
 from analysis.report.page import Block, ParallelPlot, Plots, Prose, Section, TableBlock
 from analysis.statistics.effects import Effect, Interaction, interaction, marginal_effect
-from analysis.statistics.importance import Importance, importance
+from analysis.statistics.importance import PED_ANOVA_TRIALS, PRUNED, Importance, importance
 from analysis.statistics.quantities import quantity
+from analysis.statistics.ranking import FINISHED
 from analysis.tables import findings as finding_tables
 from analysis.tracker import runs
 from analysis.tracker.results import StudyResults
-from analysis.tracker.runs import METRIC
+from analysis.tracker.runs import METRIC, PARAM
 
 CURVES = ("val/psnr", "val/neg_elbo", "val/kl", "train/supcon")
 MOST_CURVES = 6
@@ -62,7 +64,7 @@ def parameters(results: StudyResults) -> Section | None:
     if lines := parallel.info(results, order):
         blocks += _parallel(lines)
     if found:
-        blocks += _importance(results, found)
+        blocks += [*_importance(results, found), *_early(results)]
     names = (order or list(results.varied))[:MOST_SLICES]
     effects = _effects(results, names if results.distributions else [])
     text = (
@@ -84,6 +86,8 @@ def _parallel(lines: parallel.Parallel) -> list[Block]:
         f"{cut}Each line is a finished trial, red for the best; better scores lie higher. Pick a "
         "line by a click or from the list; drag along an axis to keep only the lines through it."
     )
+    if lines.without_axis:
+        text += f" No room for an axis of {', '.join(lines.without_axis)}."
     return [Prose(text), ParallelPlot(parallel.plot(lines))]
 
 
@@ -111,6 +115,52 @@ def _importance(results: StudyResults, found: Importance) -> list[Block]:
     return blocks
 
 
+def early(results: StudyResults) -> tuple[int, Importance] | None:
+    """Importance for the first objective after the epoch that every ended trial has reached.
+
+    Pruned trials have a score there too. Beside it that epoch; None where none was pruned, or it
+    is the epoch at which all ended anyway.
+    """
+    metric, trials = results.objective.metric, results.search
+    pruned = trials[trials["status"] == PRUNED]
+    if pruned.empty or not results.distributions or results.objective.column not in trials:
+        return None
+    rung = int(pruned["epochs"].min())
+    reached = trials[trials["status"].isin([PRUNED, FINISHED]) & (trials["epochs"] >= rung)]
+    if rung < 1 or (reached["epochs"] == rung).all():
+        return None
+    if len(reached) > PED_ANOVA_TRIALS:
+        reached = reached.sample(PED_ANOVA_TRIALS, random_state=0).sort_index()
+    history = runs.histories(reached["run_id"], [metric], tracker=results.tracker)
+    then = history[history["epoch"] == rung].set_index("run_id")["value"]
+    frame = results.for_statistics().loc[reached.index]
+    frame[metric] = reached["run_id"].map(then).to_numpy(dtype=float)
+    frame["status"] = FINISHED
+    direction = results.objective.direction
+    return rung, importance(frame, metric, direction, results.distributions)
+
+
+def _early(results: StudyResults) -> list[Block]:
+    judged = early(results)
+    if judged is None or importances.known(judged[1]) is None:
+        return []
+    rung, found = judged
+    text = (
+        f"The same after epoch {rung}, which {found.trials} trials have reached, pruned ones "
+        "too: what makes a trial bad from the start. It is not what decides among the good, and "
+        "a β that is still rising flatters."
+    )
+    plot = replace(importances.plot(found), name="importance_early", title=f"After epoch {rung}")
+    table = finding_tables.importance_table(found)
+    return [
+        Prose(text),
+        Plots((plot,), wide=True),
+        TableBlock(
+            replace(table, caption=f"{table.caption}, after epoch {rung}"), "importance_early"
+        ),
+    ]
+
+
 def _interaction(results: StudyResults, found: Importance) -> Interaction | None:
     if len(found.parameters) < 2:
         return None
@@ -132,6 +182,24 @@ def _effects(results: StudyResults, names: list[str]) -> Mapping[str, Effect]:
     }
 
 
+def rate_distortion(results: StudyResults) -> Section | None:
+    """KL against reconstruction of all trials; None for a study without a KL."""
+    plane = rate.info(results)
+    if plane is None:
+        return None
+    text = (
+        "What the codes cost against what is lost, on validation images after a trial's last "
+        "epoch: down and left is better, and β says what a nat of one was worth of the other. "
+        "Discs have finished, rings were pruned early. −ELBO is the sum of both axes."
+    )
+    likelihood = PARAM + "likelihood"
+    if likelihood in results.search and results.search[likelihood].nunique() > 1:
+        text += " Reconstruction losses of different likelihoods are different quantities."
+    return Section(
+        "rate", "Rate and distortion", (Prose(text), Plots((rate.plot(plane),), wide=True))
+    )
+
+
 def pareto(results: StudyResults) -> Section | None:
     """The front of two or more objectives."""
     found = fronts.info(results)
@@ -140,9 +208,10 @@ def pareto(results: StudyResults) -> Section | None:
     keys = dict(zip(results.ranked.index.map(str), results.ranked["trial"], strict=True))
     table = finding_tables.pareto_table(found.front, names=keys)
     text = (
-        "No finished trial beats those on the front in every objective. With one seed each, "
-        "membership of near neighbours is partly luck. Elsewhere on this page trials are ranked by "
-        f"the first objective, {quantity(results.objective.metric).header}."
+        "No finished trial beats those on the front in every objective; the line bounds what they "
+        "beat. With one seed each, membership of near neighbours is partly luck: a confirmation "
+        "retrains members of it, both its ends among them. Elsewhere on this page trials are "
+        f"ranked by the first objective, {quantity(results.objective.metric).header}."
     )
     blocks: tuple[Block, ...] = (
         Prose(text),

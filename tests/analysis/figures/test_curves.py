@@ -75,3 +75,15 @@ def test_lines_of_two_trials_would_be_joined() -> None:
 @pytest.mark.parametrize("key", ["plain", "unfinished", "one"])
 def test_the_figure_could_not_be_drawn(key: str) -> None:
     drawn.check(curves.plot(curves_of(key)))
+
+
+def test_small_multiples_would_each_have_a_scale_of_their_own() -> None:
+    few = Curves("val/mse", (Curve("a", "finished", (1, 2), (0.9, 0.5)),), 1, 1)
+    more = Curves("val/mse", (Curve("b", "finished", (1, 2, 3), (0.3, 0.2, 0.1)),), 1, 1)
+    view = curves.common_view([few, more])
+    assert view.limits[0] < 0.1 < 0.9 < view.limits[1]
+    assert view.epochs == 3
+    first, second = (curves.spec(panel, view)["layout"] for panel in (few, more))
+    assert first["yaxis"]["range"] == second["yaxis"]["range"] == list(view.limits)
+    assert first["xaxis"]["range"] == second["xaxis"]["range"]
+    drawn.check(curves.plot(few, view))

@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.figures import confirmations, fronts, groups, importances, interactions, robustness
+from analysis.figures import (
+    confirmations,
+    fronts,
+    groups,
+    importances,
+    interactions,
+    rate,
+    robustness,
+)
 from analysis.statistics.confirmation import confirm
 from analysis.statistics.effects import interaction
 from analysis.statistics.importance import importance
@@ -91,6 +99,46 @@ def test_a_robustness_band_would_mix_kinds_or_configurations() -> None:
     assert found.colors["ref"] == "--reference"
     assert found.colors["a"] != "--reference"
     drawn.check(robustness.plot(found))
+
+
+def test_robustness_would_hide_that_the_noisy_input_is_better() -> None:
+    rows = pd.DataFrame(
+        [("a", seed, "gaussian", factor, 12.0) for seed in (1, 2) for factor in (0.1, 0.5)],
+        columns=["configuration", "seed", "kind", "factor", "psnr"],
+    )
+    baselines = [
+        {"name": "noisy input", "kind": kind, "factor": factor, "psnr": 21 - 20 * factor}
+        for kind in ("gaussian", "masking") for factor in (0.5, 0.1)
+    ]  # fmt: skip
+    found = robustness.info(
+        rows, "gaussian", "psnr", order=["a"], reference="ref", baselines=baselines
+    )
+    assert found.baselines == {"noisy input": ((0.1, 19.0), (0.5, 11.0))}
+    plot = robustness.plot(found)
+    assert "noisy input from" in plot.alt
+    assert "noisy input" in [trace["name"] for trace in plot.spec["data"] if "name" in trace]
+    drawn.check(plot)
+
+
+def test_the_rate_distortion_plane_would_move_or_lose_trials() -> None:
+    results = bulk_studies.results("plain")
+    plane = rate.info(results)
+    assert plane is not None
+    ended = results.search[results.search["status"].isin(["finished", "pruned"])]
+    assert sorted(plane.trials) == sorted(ended["trial"])
+    assert results.reference is not None
+    place = plane.marked["reference"]
+    assert plane.trials[place] == results.reference["trial"]
+    assert plane.rate[place] == results.reference["metrics.val/kl"]
+    assert plane.distortion[place] == results.reference["metrics.val/recon"]
+    drawn.check(rate.plot(plane))
+    few = rate.info(results, limit=5)
+    assert few is not None
+    assert set(few.marked) == {"winner", "reference"}
+
+
+def test_a_study_without_kl_has_no_plane() -> None:
+    assert rate.info(bulk_studies.results("poor")) is None
 
 
 def test_a_group_would_show_another_groups_trials() -> None:

@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 from analysis.gallery.__main__ import app
 from analysis.gallery.denoising import FILES
 from analysis.gallery.losses import COLUMNS
+from analysis.gallery.subject import GalleryError, find
 from analysis.tracker.client import Tracker
+from studies.tracker import names
+from tests.analysis import bulk_studies
 from tests.analysis.gallery.tiny import SLICES, Logged
 
 pytestmark = pytest.mark.slow  # trains, embeds, draws
@@ -93,6 +96,15 @@ def test_a_second_time_gives_the_same_bytes(drawn: Path, denoiser: Logged, tmp_p
     assert [name for name in first if first[name] != second[name]] == []
 
 
+def test_the_index_shows_every_picture_and_links_every_table(drawn: Path) -> None:
+    page = (drawn / "index.html").read_text("utf-8")
+    for path in drawn.rglob("*"):
+        if path.suffix == ".png":
+            assert f'src="{path.relative_to(drawn).as_posix()}"' in page
+        elif path.is_file() and path.name != "index.html":
+            assert f'href="{path.relative_to(drawn).as_posix()}"' in page
+
+
 def test_every_latent_dimension_has_its_sheet(drawn: Path) -> None:
     sheets = sorted(path.name for path in (drawn / "traversals").iterdir())
     assert {name.split("_")[1] for name in sheets} == {f"dim{i}.png" for i in range(4)}
@@ -114,7 +126,7 @@ def test_without_umap_there_is_a_message_and_all_the_rest(
     result = gallery(denoiser, denoiser.runs["reference-0000"], tmp_path, *flags)
     assert result.exit_code == 0
     assert "06C_latent_umap_text_tr.png: UMAP needs the package umap-learn" in result.stderr
-    assert set(files(tmp_path)) == TWENTY
+    assert set(files(tmp_path)) == TWENTY | {"index.html"}
 
 
 def test_r3_has_both_tables_and_no_denoising_files(both: Logged, tmp_path: Path) -> None:
@@ -147,7 +159,7 @@ def test_an_autoencoder_has_no_samples_but_all_the_rest(both: Logged, tmp_path: 
     ("run", "flags", "message"),
     [
         ("0123456789", (), "there is no run '0123456789'"),
-        ("abc", (), "too short"),
+        ("abc", (), "there is no trial 'abc', and a run id needs at least"),
         ("STUDY", (), "is no trial but a study; give one of its trials"),
         ("TRIAL", ("--only", "denoise"), "--only 'denoise' is unknown"),
         ("TRIAL", ("--pair", "892,7739"), "indices 0 to 199"),
@@ -175,3 +187,13 @@ def test_the_first_digits_of_a_run_id_will_do(denoiser: Logged, tmp_path: Path) 
     run = denoiser.runs["reference-0000"][:8]
     assert gallery(denoiser, run, tmp_path, "--only", "losses").exit_code == 0
     assert "loss_table.csv" in files(tmp_path)
+
+
+def test_a_trials_key_would_not_do_or_take_another_studys_trial() -> None:
+    tracker = bulk_studies.results("plain").tracker
+    bulk_studies.written("one")
+    record, others = find(tracker, "0003", "plain")
+    assert record.tags[names.TRIAL] == "0003"
+    assert record not in others
+    with pytest.raises(GalleryError, match=r"several trials 0000, of .*'plain'.* with --study"):
+        find(tracker, "0000")

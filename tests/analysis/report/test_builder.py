@@ -72,6 +72,15 @@ def test_a_mistyped_option_value_would_be_ignored(tmp_path: Path) -> None:
     assert "latent_dim" in output
 
 
+def test_trials_that_cannot_be_compared_would_give_a_page(tmp_path: Path) -> None:
+    code, output = invoke(*args("plain", tmp_path), "--compare", "0003", "--compare", "9999")
+    assert code == 2
+    assert "--compare '9999': the study has no such trial; its best are" in output
+    code, output = invoke(*args("plain", tmp_path), "--compare", "0003")
+    assert code == 2
+    assert "wants 2 to 10 trials, got 1" in output
+
+
 def test_without_a_study_it_would_pick_one_of_several() -> None:
     bulk_studies.written("plain")
     bulk_studies.written("one")
@@ -127,12 +136,14 @@ def test_the_report_would_be_incomplete(tmp_path: Path) -> None:
     assert trials.loc[0, "trial"] == results.winner["trial"]
     search = trials[(trials["phase"] == "search") & (trials["status"] == "finished")]
     assert search["metrics.val/mse"].min() == trials.loc[0, "metrics.val/mse"]
-    for stem in ("comparison", "best_trials", "confirmed", "against_reference", "pareto_front",
-                 "importance", "search_space", "groups", "failures"):  # fmt: skip
+    for stem in ("comparison_test", "comparison_validation", "best_trials", "confirmed",
+                 "against_reference", "pareto_front", "importance", "search_space", "groups",
+                 "failures"):  # fmt: skip
         for extension in ("csv", "md", "tex"):
             assert (tmp_path / f"{stem}.{extension}").stat().st_size > 0
     for stem in ("learning_curves_val_mse", "parallel_coordinates", "slice_beta", "importance",
-                 "pareto_front", "confirmation", "groups", "group_1_curves"):  # fmt: skip
+                 "pareto_front", "confirmation", "message", "groups",
+                 "group_1_curves"):  # fmt: skip
         for extension in ("png", "svg", "pdf"):
             assert (tmp_path / "figures" / f"{stem}.{extension}").stat().st_size > 1000
 
@@ -142,11 +153,11 @@ def test_the_same_number_would_differ_between_page_and_files(tmp_path: Path) -> 
     code, output = invoke(*args("whole", tmp_path))
     assert code == 0, output
     page = (tmp_path / "index.html").read_text("utf-8")
-    first = pd.read_csv(tmp_path / "comparison.csv", dtype=str).iloc[0]
+    first = pd.read_csv(tmp_path / "comparison_test.csv", dtype=str).iloc[0]
     for value in (first["MSE"], first["PSNR (dB)"], first["MSE low"]):
         assert value in page
-        assert value in (tmp_path / "comparison.md").read_text("utf-8")
-        assert value in (tmp_path / "comparison.tex").read_text("utf-8")
+        assert value in (tmp_path / "comparison_test.md").read_text("utf-8")
+        assert value in (tmp_path / "comparison_test.tex").read_text("utf-8")
     assert "s3cret" not in page
     assert "<script>alert" not in page
     assert NASTY.partition(" ")[0] in page

@@ -75,9 +75,18 @@ def test_optimism_is_what_the_search_showed_too_much() -> None:
     gaps = [18.9 - value for value in SCORES["a"]]
     assert optimism.search_score == 18.9
     assert optimism.total.mean == pytest.approx(np.mean(gaps))
-    expected = stats.ttest_1samp(gaps, 0.0).confidence_interval(0.95)
-    assert optimism.total.low == pytest.approx(expected.low)
+    reach = stats.t.ppf(0.975, 4) * np.std(gaps, ddof=1) * math.sqrt(1 + 1 / 5)
+    assert optimism.total.half_width == pytest.approx(reach)
+    assert optimism.certain == (np.mean(gaps) > reach)
     assert optimism.selection is None
+
+
+def test_a_search_score_of_several_seeds_is_the_steadier_draw() -> None:
+    optimism = _confirm(_frame(SCORES), search_seeds=4).winner.optimism
+    assert optimism is not None
+    spread = np.std(SCORES["a"], ddof=1)
+    reach = stats.t.ppf(0.975, 4) * spread * math.sqrt(1 / 4 + 1 / 5)
+    assert optimism.total.half_width == pytest.approx(reach)
 
 
 def test_optimism_of_a_loss_is_positive_where_the_search_showed_too_little() -> None:

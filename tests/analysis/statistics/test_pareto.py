@@ -157,9 +157,16 @@ def test_the_front_names_its_trials_and_its_knee() -> None:
     assert front.share == pytest.approx(expected / (0.009 * 0.28))
 
 
-def test_without_a_reference_point_the_worst_values_are_taken() -> None:
+def test_two_extreme_points_have_a_hypervolume_up_to_the_stated_point() -> None:
+    ends = pd.DataFrame({"mse": [0.01, 0.02], "probe": [0.7, 0.8]})
+    front = pareto_front(ends, {"mse": MIN, "probe": MAX})
+    assert front.reference_point == pytest.approx((0.021, 0.69))
+    assert front.hypervolume == pytest.approx(0.011 * 0.01 + 0.001 * 0.1)
+
+
+def test_without_a_reference_point_it_lies_a_tenth_beyond_the_worst_values() -> None:
     front = pareto_front(TRIALS, {"mse": MIN, "probe": MAX})
-    assert front.reference_point == (0.020, 0.70)
+    assert front.reference_point == pytest.approx((0.0204, 0.682))
     assert 0 < front.share <= 1
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from optuna.distributions import FloatDistribution, distribution_to_json
 
-from analysis.simulation import StudySpec, simulate
+from analysis.simulation.studies import StudySpec, simulate
 from analysis.statistics.importance import importance
 from analysis.statistics.pareto import pareto_front
 from analysis.statistics.ranking import rank

@@ -289,3 +289,18 @@ def test_a_column_that_contradicts_itself_is_refused() -> None:
         Column("x", "x", spec=".1f", low="low")
     with pytest.raises(TableError, match="column 'x' is text"):
         Column("x", "x", direction="maximize")
+
+
+def test_rows_and_columns_are_chosen_by_their_names() -> None:
+    frame = pd.DataFrame(
+        {"name": ["trial 0001 (winner)", "wiener"], "psnr": [18.5, 18.0], "mse": [0.01, 0.02]}
+    )
+    columns = (Column("name", "what"), Column("psnr", "PSNR", spec=".2f"), Column("mse", "MSE"))
+    table = Table(columns, frame).only(rows=["Winner"], columns=["psnr"])
+    assert [[cell.text for cell in row] for row in table.cells()] == [
+        ["trial 0001 (winner)", "18.50"]
+    ]
+    with pytest.raises(TableError, match="no row holds 'r2': there are trial 0001"):
+        Table(columns, frame).only(rows=["r2"])
+    with pytest.raises(TableError, match="no column is called 'ssim': there are psnr, mse"):
+        Table(columns, frame).only(columns=["ssim"])

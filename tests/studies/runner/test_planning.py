@@ -118,6 +118,23 @@ def test_the_best_and_the_reference_are_confirmed_once_on_the_same_fresh_seeds(
     assert drawn(planning.fixed_source(ledger, "confirm", wanted)) == [], "each once"
 
 
+def test_members_of_the_front_are_confirmed_not_the_best_by_the_first_objective(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(trials=6, epochs=2, confirm_top=3, objective="denoise,probe")
+    plan = make_plan(STUDY, settings)
+    assert [o.direction for o in plan.objectives] == ["minimize", "maximize"]
+    ledger = opened(tmp_path, plan)
+    scores = [(0.1, 0.5), (0.2, 0.4), (0.3, 0.7), (0.4, 0.8), (0.5, 0.9), (0.11, 0.5)]
+    for trial, values in zip(drawn(planning.search_source(plan, ledger)), scores, strict=True):
+        ledger.start(trial)
+        ledger.end(trial, "finished", values=list(values), reason="")
+    assert [t.key for t in planning.ranking(plan, ledger)][:3] == ["0000", "0005", "0001"]
+    assert [t.key for t in planning.to_confirm(plan, ledger)] == ["0000", "0003", "0004"]
+    wider = make_plan(STUDY, replace(settings, confirm_top=5))
+    assert [t.key for t in planning.to_confirm(wider, ledger)] == ["0000", "0002", "0003", "0004"]
+
+
 def test_a_finished_configuration_gets_its_other_seeds_and_is_ranked_by_their_mean(
     tmp_path: Path,
 ) -> None:

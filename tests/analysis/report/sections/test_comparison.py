@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.report.page import TableBlock
 from analysis.report.sections import comparison, overview
 from analysis.report.sections.comparison import Entry
 from analysis.statistics.quantities import quantity
@@ -67,15 +68,42 @@ def test_the_printed_row_would_stand_beside_another_task() -> None:
 
 def test_the_table_would_print_other_numbers_than_the_tracker_holds() -> None:
     results = bulk_studies.results("whole")
-    table = comparison.comparison_table(comparison.entries_of(results))
-    headers = [column.header for column in table.columns]
-    assert headers[:4] == ["what", "split", "MSE", "PSNR (dB)"]
-    assert "95 % intervals" in table.note
+    tested, validated = (
+        comparison.comparison_table([e for e in comparison.entries_of(results) if e.split == split])
+        for split in ("test", "val")
+    )
+    headers = [column.header for column in tested.columns]
+    assert headers[:5] == ["what", "what it does", "images", "MSE", "PSNR (dB)"]
+    assert "95 % intervals" in tested.note
     winner = results.winner
     assert winner is not None
-    row = next(row for row in table.cells() if row[0].text.startswith("1. trial"))
-    assert row[1].text == "validation"
-    assert row[2].text == quantity("mse").text(winner["metrics.val/mse"])
+    row = next(row for row in validated.cells() if row[0].text.startswith("1. trial"))
+    place = [column.label for column in validated.columns].index("MSE")
+    assert row[place].text == quantity("mse").text(winner["metrics.val/mse"])
+
+
+def test_a_figure_of_fewer_images_or_another_report_would_be_bold() -> None:
+    table = comparison.comparison_table(
+        [
+            entry("winner", "test", 0.016, "confirmed winner"),
+            replace(entry("wiener", "test", 0.017), images=10_000),
+            replace(entry("lookup", "test", 0.014), images=2_000),
+            entry("reference system R2 as printed", "test", 0.012, "printed"),
+        ]
+    )
+    header = [column.label for column in table.columns]
+    place = header.index("MSE")
+    assert [row[0].text for row in table.cells() if row[place].best] == ["winner"]
+    lookup = dict(zip(header, table.cells()[2], strict=True))
+    assert lookup["images"].text == "2000"
+    assert lookup["what it does"].text == comparison.MEANINGS["lookup"]
+
+
+def test_the_splits_would_share_a_table() -> None:
+    results = bulk_studies.results("whole")
+    section = comparison.section(results, comparison.entries_of(results))
+    stems = [block.stem for block in section.blocks if isinstance(block, TableBlock)]
+    assert stems == ["comparison_test", "comparison_validation", "best_trials"]
 
 
 def test_scores_that_nobody_has_would_make_empty_columns() -> None:
@@ -151,3 +179,26 @@ def test_the_long_table_would_be_out_of_order() -> None:
     assert [row[0].text for row in table.cells()] == results.ranked["trial"].tolist()[:7]
     assert f"7 of {len(results.ranked)}" in table.note
     assert table.cells()[0][2].best
+
+
+def test_the_first_figure_would_mix_splits_or_hide_a_baseline() -> None:
+    results = bulk_studies.results("whole")
+    plot = comparison.message_plot(results, comparison.entries_of(results))
+    assert plot is not None
+    assert plot.alt.startswith("test MSE: trial ")
+    assert "(winner)" in plot.alt
+    assert "(reference)" in plot.alt
+    for name in ("wiener", "lookup", "do nothing"):
+        assert name in plot.alt
+    assert "validation" not in plot.alt
+    assert len(plot.spec["layout"]["shapes"]) == 2, "do nothing lies off the axis"
+
+
+def test_an_unconfirmed_winner_would_be_drawn_as_if_confirmed() -> None:
+    results = bulk_studies.results("plain")
+    plot = comparison.message_plot(results, comparison.entries_of(results))
+    assert plot is not None
+    assert plot.alt.startswith("validation MSE")
+    assert plot.caption.startswith("Not confirmed")
+    empty = bulk_studies.results("empty")
+    assert comparison.message_plot(empty, comparison.entries_of(empty)) is None

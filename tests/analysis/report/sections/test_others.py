@@ -37,8 +37,9 @@ def test_what_was_spent_would_be_wrong() -> None:
     results = bulk_studies.results("whole")
     numbers = {each.label: each for each in overview.key_numbers(results)}
     search = results.search
-    assert numbers["trials"].value == str(len(search))
-    assert numbers["epochs"].value == f"{int(search['epochs'].sum()):,}"
+    assert numbers["trials"].value == str(len(results.trials))
+    assert f"{len(results.trials) - len(search)} more to confirm" in numbers["trials"].note
+    assert numbers["epochs"].value == f"{int(results.trials['epochs'].sum()):,}"
     pruned = search[search["status"] == "pruned"]
     assert numbers["epochs"].note == f"{int((20 - pruned['epochs']).sum()):,} spared by pruning"
     hours, unit = overview.compute_hours(results.trials)
@@ -180,7 +181,7 @@ def test_pictures_would_be_of_other_images_or_models() -> None:
         "clean", "noisy", "reference", "winner",
     ]  # fmt: skip
     assert len(set(grid.columns)) == 10
-    chosen = images._spread(examples.labels, images.SHOWN)
+    chosen = images.spread(examples.labels, images.SHOWN)
     for cell, index in zip(grid.rows[0].cells, chosen, strict=True):
         assert (cell.pixels == examples.images[index, 0]).all()
     made = models.by_role["winner"].denoise(examples.noisy[chosen])
@@ -370,3 +371,14 @@ def test_examples_of_one_class_have_no_silhouette() -> None:
     )
     (table,) = [block.table for block in section.blocks if isinstance(block, TableBlock)]
     assert "silhouette" in [column.key for column in table.columns]
+
+
+def test_early_importance_would_leave_pruned_trials_out_or_read_another_epoch() -> None:
+    results = bulk_studies.results("plain")
+    judged = search.early(results)
+    assert judged is not None
+    rung, found = judged
+    pruned = results.search[results.search["status"] == "pruned"]
+    assert rung == pruned["epochs"].min()
+    assert found.trials == results.count("finished") + len(pruned)
+    assert search.early(bulk_studies.results("empty")) is None

@@ -11,15 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from analysis import simulation
-from analysis.simulation import (
-    SCENARIOS,
-    SimulationFigures,
-    StudySpec,
-    learning_curves,
-    measure,
-    simulate,
-)
+from analysis.simulation import __main__ as command
+from analysis.simulation import studies
+from analysis.simulation.confirmations import SCENARIOS, SimulationFigures, measure
+from analysis.simulation.importances import SEARCHES, SearchSpec, measure_importance
+from analysis.simulation.optimism import OPTIMISM_SCENARIOS, measure_optimism
+from analysis.simulation.studies import StudySpec, learning_curves, simulate
 
 STUDIES = 1000
 
@@ -58,6 +55,26 @@ def test_the_paired_test_keeps_its_level_under_no_difference(scenario: str) -> N
     assert found.rejections <= _allowed(0.05)
     assert found.rejections_sign_flip <= _allowed(0.05)
     assert found.family_wise <= _allowed(0.05)
+
+
+@pytest.mark.slow
+def test_optimism_is_not_claimed_where_nothing_was_picked() -> None:
+    scenarios = [OPTIMISM_SCENARIOS[f"{seeds} seeds"] for seeds in (3, 5, 10, 20)]
+    figures = [measure_optimism(spec, STUDIES // 2, picked=2) for spec in scenarios]
+    three_errors = 3 * math.sqrt(0.05 * 0.95 / (STUDIES // 2))
+    assert np.mean([row.claims for row in figures]) == pytest.approx(0.05, abs=0.01)
+    for row in figures:
+        assert row.claims == pytest.approx(0.05, abs=three_errors)
+        assert row.coverage == pytest.approx(0.95, abs=three_errors)
+        assert row.claims_student > 0.12, "else the proof could not tell a wrong interval"
+
+
+@pytest.mark.slow
+def test_importance_claims_no_influence_in_a_study_without_any() -> None:
+    figures = measure_importance(SearchSpec(parameters=6), 40)
+    assert figures.claims <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40)
+    assert math.isnan(figures.found)
+    assert measure_importance(SearchSpec(parameters=6, influence=8.0), 10).found >= 0.9
 
 
 @pytest.mark.slow
@@ -125,17 +142,16 @@ def test_smaller_is_better_is_the_mirror_image() -> None:
 
 
 @pytest.mark.parametrize("noise", ["normal", "skewed", "heavy"])
-def test_noise_has_mean_zero_and_deviation_one(noise: simulation.Noise) -> None:
-    drawn = simulation._NOISE[noise](np.random.default_rng(0), (200_000,))
+def test_noise_has_mean_zero_and_deviation_one(noise: studies.Noise) -> None:
+    drawn = studies._NOISE[noise](np.random.default_rng(0), (200_000,))
     assert drawn.mean() == pytest.approx(0.0, abs=0.01)
     assert drawn.std() == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_command_prints_a_row_for_every_scenario() -> None:
     app = typer.Typer()
-    app.command()(simulation.main)
+    app.command()(command.main)
     result = CliRunner().invoke(app, ["--simulations", "2"])
     assert result.exit_code == 0
-    assert [
-        line.split(" | ")[0].removeprefix("| ") for line in result.stdout.splitlines()[2:-1]
-    ] == (list(SCENARIOS))
+    first = [line.split(" | ")[0].removeprefix("| ") for line in result.stdout.splitlines()]
+    assert set(SCENARIOS) | set(OPTIMISM_SCENARIOS) | set(SEARCHES) <= set(first)

@@ -1,0 +1,74 @@
+"""Curves of a few chosen trials, each in a colour of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis.figures.base import CLASS_COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.curves import Curve
+from analysis.statistics.quantities import Quantity, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Courses:
+    """`metric` over epochs of the chosen trials, as many as there are colours at most."""
+
+    metric: str
+    curves: tuple[Curve, ...]
+
+    @property
+    def quantity(self) -> Quantity:
+        """How the values are called and printed."""
+        return quantity(self.metric)
+
+
+def describe(courses: Courses) -> str:
+    """What the picture shows, in words."""
+    ends = [
+        f"trial {curve.trial} ends at {courses.quantity.text(curve.values[-1])}"
+        for curve in courses.curves
+    ]
+    return f"{courses.quantity.header} against epochs: {'; '.join(ends)}."
+
+
+def spec(courses: Courses) -> Spec:
+    """For the page."""
+    traces = [
+        {
+            "type": "scatter", "mode": "lines+markers", "name": f"trial {curve.trial}",
+            "x": list(curve.epochs), "y": rounded(curve.values),
+            "line": {"color": color, "width": 2}, "marker": {"size": 5, "color": color},
+        }
+        for curve, color in zip(courses.curves, CLASS_COLORS, strict=False)
+    ]  # fmt: skip
+    return {"data": traces, "layout": {"xaxis": axis("epoch"), "yaxis": axis("")}}
+
+
+def draw(courses: Courses) -> Figure:
+    """For paper."""
+    figure, (axes,) = panels(1)
+    for curve, color in zip(courses.curves, CLASS_COLORS, strict=False):
+        axes.plot(curve.epochs, curve.values, "o-", ms=2.5, color=color, label=curve.trial)
+    axes.set(xlabel="epoch", ylabel=courses.quantity.header)
+    paper_legend(figure)
+    return figure
+
+
+def plots(courses: Sequence[Courses]) -> tuple[Plot, ...]:
+    """A figure for each metric."""
+    return tuple(
+        Plot(
+            f"compared_{each.metric.replace('/', '_')}",
+            each.quantity.header,
+            describe(each),
+            "",
+            spec(each),
+            lambda each=each: draw(each),  # type: ignore[misc]
+        )
+        for each in courses
+    )
