@@ -98,6 +98,8 @@ def test_from_a_path_to_a_denoised_picture(form: Callable[[Path], Path], tmp_pat
 
     (home / f"{STUDY}.py").unlink()  # the tracker alone has to do from here on
     assert "bit-equal" in call(home, "-m", "studies.reproduce", trials[0].info.run_id, "--check")
+    again = call(home, "-m", "studies.confirm_again", STUDY, "--seeds", "1")
+    assert again.count("2 seeds; again") == 2
     call(home, "-m", "analysis.report", "--study", STUDY, "--out", "report")
     page = (home / "report/index.html").read_text("utf-8")
     assert "depth" in page
