@@ -44,8 +44,11 @@ class ModelConfig(BaseModel):
         if not isinstance(given, Mapping):
             return given
         kind = given.get("kind", cls.model_fields["kind"].default)
+        strange = given.keys() - cls.model_fields.keys()
         own = kinds.own_settings(kind)
-        strange = given.keys() - cls.model_fields.keys() - own
+        if not strange and not own:
+            return given
+        strange -= own
         refuse({name: (given[name], f"{kind} has no {name!r}") for name in sorted(strange)})
         return {**given, **_checked(kind, {name: given[name] for name in own & given.keys()})}
 

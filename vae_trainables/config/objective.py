@@ -44,9 +44,9 @@ class ObjectiveConfig(BaseModel):
     def _with_declared(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        strange = given.keys() - cls.model_fields.keys() - DECLARED.keys()
-        refuse({name: (given[name], unknown(name)) for name in sorted(strange)})
-        return {**given, **{n: _number(n, given[n]) for n in DECLARED.keys() & given.keys()}}
+        own = given.keys() - cls.model_fields.keys()
+        refuse({name: (given[name], unknown(name)) for name in sorted(own - DECLARED.keys())})
+        return {**given, **{name: _number(name, given[name]) for name in own}}
 
     @property
     def own(self) -> dict[str, float]:

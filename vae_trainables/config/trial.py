@@ -12,7 +12,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializationInfo,
     model_serializer,
     model_validator,
 )
@@ -79,23 +78,16 @@ class TrialConfig(BaseModel):
     def _into_parts(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        kind = given.get("kind", ModelConfig.model_fields["kind"].default)
-        owners = {name: part for name, (part, _) in PLACES.items()}
-        owners |= dict.fromkeys(objective.DECLARED, "objective")
-        owners |= dict.fromkeys(kinds.own_settings(kind), "model")
-        strange = sorted(given.keys() - owners.keys())
-        refuse({name: (given[name], objective.unknown(name)) for name in strange})
         tree: dict[str, Any] = {part: {} for part in PARTS}
         for name, value in given.items():
-            (tree[owners[name]] if owners[name] else tree)[name] = value
+            part = PLACES[name][0] if name in PLACES else _owner(name, given)
+            (tree[part] if part else tree)[name] = value
         return tree
 
     @model_serializer
-    def _flat(self, info: SerializationInfo) -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for part in PARTS:
-            flat |= self._part(part).model_dump(mode=info.mode, by_alias=True)
-        return {**flat, "seed": self.seed, "threads": self.threads}
+    def _flat(self) -> dict[str, Any]:
+        own = {**self.model.own, **self.objective.own}
+        return {name: self.setting(name) for name in PLACES} | own
 
     def flat(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """The settings by their flat names, as JSON has them, but for those in `without`."""
@@ -167,6 +159,15 @@ def setting_of(error: ErrorDetails) -> str:
     names = [str(name) for name in error["loc"]]
     inner = [name for name in names if name not in PARTS]
     return ".".join(inner or names) or "configuration"
+
+
+def _owner(name: str, given: Mapping[str, Any]) -> str:
+    """The part of a setting that a user's file has declared; refused if none has."""
+    if name in kinds.own_settings(given.get("kind", ModelConfig.model_fields["kind"].default)):
+        return "model"
+    if name not in objective.DECLARED:
+        refuse({name: (given[name], objective.unknown(name))})
+    return "objective"
 
 
 def _value(text: str) -> Any:
