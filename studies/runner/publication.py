@@ -137,12 +137,16 @@ def publish_robustness(tracker: Tracker, plan: Plan, data: TrialData, folder: Pa
 
     On the test images that confirmed trials are tried on (`Evaluator.robustness`), fitted to the
     evaluation's noise as these are; look-up only on the first few, over the kind it knows. Nothing
-    where the file is there, trials were not tried, or images are too many pixels for Wiener.
+    where no trial is tried on them, without noise, or with too few images to learn from.
     """
     config, path = plan.reference, folder / "record" / names.BASELINE_ROBUSTNESS_FILE
     asked = baselines.affordable(ROBUST_BASELINES, config.pixels)
+    tried = plan.settings.confirm_top or plan.settings.reference
     few = len(data.train.take(config.train_size)) < baselines.LEAST_IMAGES
-    if data.test is None or config.eval_noise_factor == 0 or few or path.exists():
+    if not tried or data.test is None or config.eval_noise_factor == 0 or few:
+        return
+    if path.exists():
+        tracker.artifact("", path)  # a killed driver may not have sent it
         return
     training = baseline_training(config, data)
     clean = as_float(data.test.take(ROBUSTNESS_IMAGES).images)

@@ -73,13 +73,18 @@ def settings_table(chosen: pd.DataFrame) -> tuple[Table, int]:
     texts = {name: [label(value) for value in chosen[name].tolist()] for name in names}
     differing = [name for name in names if len(set(texts[name])) > 1]
     keys = chosen["trial"].tolist()
+    shown = {name: [_short(value) for value in chosen[name].tolist()] for name in differing}
     rows = [
-        {"setting": name.removeprefix(PARAM), **dict(zip(keys, texts[name], strict=True))}
+        {"setting": name.removeprefix(PARAM), **dict(zip(keys, shown[name], strict=True))}
         for name in differing
     ]
     columns = (Column("setting", "setting"), *(Column(key, f"trial {key}") for key in keys))
     frame = pd.DataFrame(rows, columns=["setting", *keys])
     return Table(columns, frame, "Settings that differ"), len(names) - len(differing)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
 def scores_table(results: StudyResults, chosen: pd.DataFrame) -> Table:
