@@ -15,7 +15,7 @@ from optuna.distributions import distribution_to_json
 from torch import Tensor
 
 from studies.ledger.ledger import Ledger
-from studies.runner import provenance
+from studies.runner import confirmation, provenance
 from studies.runner.console import best_and_reference
 from studies.runner.planning import Plan
 from studies.tracker import names
@@ -73,6 +73,8 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for title, trial in (("Best", best), ("Reference", reference)):
             if trial is not None and trial.values:
                 lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
+        if verdict := confirmation.sentence(plan, ledger):
+            lines.append(f"**Confirmed:** {verdict}. Intervals and the test are in the report.")
     return "\n\n".join(lines)
 
 
