@@ -43,7 +43,7 @@ def section(results: StudyResults, keys: Sequence[str]) -> Section:
     metrics = list(dict.fromkeys([*(o.metric for o in results.objectives), *METRICS]))
     history = runs.histories(chosen["run_id"], metrics, tracker=results.tracker)
     drawn = [courses_of(chosen, history, metric) for metric in metrics]
-    blocks.append(Plots(courses.plots([each for each in drawn if each.curves])))
+    blocks.append(Plots(tuple(courses.plot(course) for course in drawn if course.curves)))
     blocks += _pictures(results, chosen)
     blocks += [Command(text) for text in commands(results, chosen)]
     return Section("compared", "Side by side", tuple(blocks))

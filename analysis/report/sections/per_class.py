@@ -64,7 +64,7 @@ def class_table(judged: Mapping[str, Sequence[ClassQuality]], names: Sequence[st
     """A row per class: how many images, each model's scores and the winner's lead in PSNR."""
     roles = list(judged["psnr"][0].scores)
     rows = [
-        _row(name, {measure: found[place] for measure, found in judged.items()})
+        _row(name, {measure: qualities[place] for measure, qualities in judged.items()})
         for place, name in enumerate(names)
     ]
     columns = [Column("class", "class"), Column("images", "images", spec="d")]
