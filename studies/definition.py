@@ -26,6 +26,15 @@ class Objective:
     evaluation: Evaluation | None = None
 
 
+def tested(metric: str) -> str:
+    """The same metric on the test split.
+
+    >>> tested("val/mse")
+    'test/mse'
+    """
+    return "test/" + metric.rpartition("/")[2]
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a study optimises, and what its trials end early by.
@@ -39,9 +48,9 @@ class Goal:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Names of the metrics that are kept of each epoch."""
+        """Names of the metrics that are kept of each epoch, the last of a confirmation included."""
         own = {objective.metric for objective in (*self.objectives, self.prune_on)}
-        return self.metrics | own
+        return self.metrics | own | {tested(objective.metric) for objective in self.objectives}
 
     def values(self, metrics: Mapping[str, float]) -> list[float] | None:
         """The objectives among `metrics`; None if one is missing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,16 +58,13 @@ def draw(courses: Courses) -> Figure:
     return figure
 
 
-def plots(courses: Sequence[Courses]) -> tuple[Plot, ...]:
-    """A figure for each metric."""
-    return tuple(
-        Plot(
-            f"compared_{each.metric.replace('/', '_')}",
-            each.quantity.header,
-            describe(each),
-            "",
-            spec(each),
-            lambda each=each: draw(each),  # type: ignore[misc]
-        )
-        for each in courses
+def plot(courses: Courses) -> Plot:
+    """The figure of one metric."""
+    return Plot(
+        f"compared_{courses.metric.replace('/', '_')}",
+        courses.quantity.header,
+        describe(courses),
+        "",
+        spec(courses),
+        lambda: draw(courses),
     )

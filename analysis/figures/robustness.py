@@ -91,6 +91,15 @@ def describe(found: Robustness) -> str:
     )
 
 
+def view(found: Robustness) -> tuple[float, float]:
+    """Limits that hold every curve but the lower part of baselines that fall below all models."""
+    models = [value for each in found.bands.values() for value in each.mean]
+    others = [value for points in found.baselines.values() for _, value in points]
+    low, high = min(models), max([*models, *others])
+    pad = 0.08 * (high - low) + 0.02 * abs(high)
+    return low - 2 * pad, high + pad
+
+
 def spec(found: Robustness) -> Spec:
     """For the page."""
     traces: list[Spec] = []
@@ -122,7 +131,8 @@ def spec(found: Robustness) -> Spec:
         )  # fmt: skip
     layout: Spec = {
         "xaxis": axis(f"factor of {kind_name(found.kind)} noise"),
-        "yaxis": axis(quantity(found.metric).header),
+        "yaxis": axis(quantity(found.metric).header, range=list(view(found))),
+        "height": 340 + 18 * (len(found.bands) + len(found.baselines)),
     }
     return {"data": traces, "layout": layout}
 
@@ -138,6 +148,7 @@ def draw(axes: Axes, found: Robustness) -> None:
         axes.plot(x, y, dash[1], lw=1, color=COLORS["--muted"], label=name)
     if found.judged_at is not None:
         axes.axvline(found.judged_at, color=COLORS["--muted"], lw=0.8, ls=":")
+    axes.set_ylim(*view(found))
     axes.set(
         xlabel=f"factor of {kind_name(found.kind)} noise",
         ylabel=quantity(found.metric).header,

@@ -29,13 +29,13 @@ class SearchSpec:
 class ImportanceFigures:
     """Shares of `simulations` studies.
 
-    `claims`: a parameter without influence is above chance; `found`: the one with influence is
-    (NaN where none has any).
+    `claims`: a parameter without influence is above chance; `detected`: the one with
+    influence is (NaN where none has any).
     """
 
     simulations: int
     claims: float
-    found: float
+    detected: float
 
 
 def measure_importance(spec: SearchSpec, simulations: int, *, seed: int = 0) -> ImportanceFigures:
@@ -47,7 +47,7 @@ def measure_importance(spec: SearchSpec, simulations: int, *, seed: int = 0) -> 
     return ImportanceFigures(
         simulations,
         claims=float(np.mean([bool(names - {influential}) for names in shown])),
-        found=float(np.mean(["x0" in names for names in shown])) if influential else np.nan,
+        detected=float(np.mean(["x0" in names for names in shown])) if influential else np.nan,
     )
 
 
@@ -72,12 +72,12 @@ SEARCHES: dict[str, SearchSpec] = {
 def importance_table(figures: dict[str, ImportanceFigures]) -> Table:
     """The figures of several searches, percentages of all simulations."""
     rows = [
-        {"search": name, "claims": 100 * row.claims, "found": 100 * row.found}
+        {"search": name, "claims": 100 * row.claims, "detected": 100 * row.detected}
         for name, row in figures.items()
     ]
     columns = (
         Column("search", "Importance"),
         Column("claims", "any irrelevant above chance", "%", spec=".1f"),
-        Column("found", "the relevant one above chance", "%", spec=".1f"),
+        Column("detected", "the relevant one above chance", "%", spec=".1f"),
     )
     return Table(columns, pd.DataFrame(rows))

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.ledger.ledger import Ledger, LedgerTrial
+from studies.runner import confirmation
 from studies.runner.planning import Plan, ranking
 from studies.runner.provenance import command
 from studies.tracker.address import redact
@@ -121,6 +122,8 @@ class Console:
             self.say(f"best trial: {best.key} with {metric} {_value(best)}")
         if reference is not None:
             self.say(f"reference:  {reference.key} with {metric} {_value(reference)}")
+        if verdict := confirmation.sentence(self.plan, ledger):
+            self.say(f"confirmed:  {verdict}; the report has intervals and the test")
         page = table(experiment, metric, direction) if experiment else ""
         for step in next_steps(self.plan.name, redact(uri), winner=best is not None, page=page):
             self.say(step)

@@ -15,7 +15,7 @@ from optuna.distributions import distribution_to_json
 from torch import Tensor
 
 from studies.ledger.ledger import Ledger
-from studies.runner import provenance
+from studies.runner import confirmation, provenance
 from studies.runner.console import best_and_reference
 from studies.runner.planning import Plan
 from studies.tracker import names, pages
@@ -79,6 +79,8 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for title, trial in (("Best", best), ("Reference", reference)):
             if trial is not None and trial.values:
                 lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
+        if verdict := confirmation.sentence(plan, ledger):
+            lines.append(f"**Confirmed:** {verdict}. Intervals and the test are in the report.")
     return "\n\n".join(lines)
 
 
@@ -152,12 +154,16 @@ def publish_robustness(tracker: Tracker, plan: Plan, data: TrialData, folder: Pa
 
     On the test images that confirmed trials are tried on (`Evaluator.robustness`), fitted to the
     evaluation's noise as these are; look-up only on the first few, over the kind it knows. Nothing
-    where the file is there, trials were not tried, or images are too many pixels for Wiener.
+    where no trial is tried on them, without noise, or with too few images to learn from.
     """
     config, path = plan.reference, folder / "record" / names.BASELINE_ROBUSTNESS_FILE
     asked = baselines.affordable(ROBUST_BASELINES, config.model.pixels)
+    tried = plan.settings.confirm_top or plan.settings.reference
     few = len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES
-    if data.test is None or config.evaluation.noise_factor == 0 or few or path.exists():
+    if not tried or data.test is None or config.evaluation.noise_factor == 0 or few:
+        return
+    if path.exists():
+        tracker.artifact("", path)  # a killed driver may not have sent it
         return
     training = baseline_training(config, data)
     clean = as_float(data.test.take(ROBUSTNESS_IMAGES).images)

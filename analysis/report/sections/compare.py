@@ -43,7 +43,7 @@ def section(results: StudyResults, keys: Sequence[str]) -> Section:
     metrics = list(dict.fromkeys([*(o.metric for o in results.objectives), *METRICS]))
     history = runs.histories(chosen["run_id"], metrics, tracker=results.tracker)
     drawn = [courses_of(chosen, history, metric) for metric in metrics]
-    blocks.append(Plots(courses.plots([each for each in drawn if each.curves])))
+    blocks.append(Plots(tuple(courses.plot(course) for course in drawn if course.curves)))
     blocks += _pictures(results, chosen)
     blocks += [Command(text) for text in commands(results, chosen)]
     return Section("compared", "Side by side", tuple(blocks))
@@ -73,13 +73,18 @@ def settings_table(chosen: pd.DataFrame) -> tuple[Table, int]:
     texts = {name: [label(value) for value in chosen[name].tolist()] for name in names}
     differing = [name for name in names if len(set(texts[name])) > 1]
     keys = chosen["trial"].tolist()
+    shown = {name: [_short(value) for value in chosen[name].tolist()] for name in differing}
     rows = [
-        {"setting": name.removeprefix(PARAM), **dict(zip(keys, texts[name], strict=True))}
+        {"setting": name.removeprefix(PARAM), **dict(zip(keys, shown[name], strict=True))}
         for name in differing
     ]
     columns = (Column("setting", "setting"), *(Column(key, f"trial {key}") for key in keys))
     frame = pd.DataFrame(rows, columns=["setting", *keys])
     return Table(columns, frame, "Settings that differ"), len(names) - len(differing)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
 def scores_table(results: StudyResults, chosen: pd.DataFrame) -> Table:

@@ -64,10 +64,14 @@ def class_table(judged: Mapping[str, Sequence[ClassQuality]], names: Sequence[st
     """A row per class: how many images, each model's scores and the winner's lead in PSNR."""
     roles = list(judged["psnr"][0].scores)
     rows = [
-        _row(name, {measure: found[place] for measure, found in judged.items()})
+        _row(name, {measure: qualities[place] for measure, qualities in judged.items()})
         for place, name in enumerate(names)
     ]
     columns = [Column("class", "class"), Column("images", "images", spec="d")]
+    if judged["psnr"][0].gain is not None:
+        columns.append(
+            Column("gain", "winner better by", "dB", None, ".2f", "gain_low", "gain_high")
+        )
     for measure in judged:
         known = quantity(measure)
         columns += [
@@ -75,10 +79,6 @@ def class_table(judged: Mapping[str, Sequence[ClassQuality]], names: Sequence[st
                    f"{measure}_{role}_low", f"{measure}_{role}_high")
             for role in roles
         ]  # fmt: skip
-    if judged["psnr"][0].gain is not None:
-        columns.append(
-            Column("gain", "winner better by", "dB", None, ".2f", "gain_low", "gain_high")
-        )
     return Table(
         tuple(columns), pd.DataFrame(rows), "Class by class",
         "In brackets: 95 % Student t intervals over images; the lead is paired by image.",

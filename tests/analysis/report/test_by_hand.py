@@ -43,8 +43,8 @@ def scores(runs: pd.DataFrame, trial: str, metric: str = "test/mse") -> np.ndarr
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    found = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    return float(found.low), float(found.high)
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    return float(low), float(high)
 
 
 def printed(table: Table, row: int) -> dict[str, tuple[str, ...]]:

@@ -73,8 +73,8 @@ def test_optimism_is_not_claimed_where_nothing_was_picked() -> None:
 def test_importance_claims_no_influence_in_a_study_without_any() -> None:
     figures = measure_importance(SearchSpec(parameters=6), 40)
     assert figures.claims <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40)
-    assert math.isnan(figures.found)
-    assert measure_importance(SearchSpec(parameters=6, influence=8.0), 10).found >= 0.9
+    assert math.isnan(figures.detected)
+    assert measure_importance(SearchSpec(parameters=6, influence=8.0), 10).detected >= 0.9
 
 
 @pytest.mark.slow

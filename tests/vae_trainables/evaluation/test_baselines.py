@@ -19,6 +19,7 @@ from vae_trainables.config import NoiseKind
 from vae_trainables.datasets import noise
 from vae_trainables.evaluation import baselines
 from vae_trainables.evaluation.baselines import BASELINES, Fitted, Training
+from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, evaluation_noise
 
 SIDE = 12
 PIXELS = SIDE * SIDE
@@ -445,3 +446,15 @@ def test_figures_on_fashion_mnist_match_those_measured_elsewhere(tmp_path: Path)
         found = (row["mse"], row["psnr"], row["ssim"])
         assert found == pytest.approx((mse, psnr, ssim), rel=tolerance), row["name"]
         assert not math.isnan(row["mse"])
+
+
+def test_curves_over_noise_are_those_of_the_noise_that_models_are_tried_on() -> None:
+    clean = gaussian_images(40, seed=5).clamp(0, 1)
+    fitted = BASELINES["do nothing"](gaussian_training(50), 4)
+    rows = baselines.over_noise(fitted, clean, ["gaussian", "masking"], "do nothing")
+    assert [row["factor"] for row in rows] == [*ROBUSTNESS_FACTORS] * 2
+    assert {row["n"] for row in rows} == {40}
+    by_place = {(row["kind"], row["factor"]): row["psnr"] for row in rows}
+    noisy = evaluation_noise(clean, "masking", 0.3)
+    assert by_place["masking", 0.3] == pytest.approx(float(metrics.psnr(noisy, clean).mean()))
+    assert by_place["gaussian", 0.1] > by_place["gaussian", 0.8]

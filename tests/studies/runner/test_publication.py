@@ -1,0 +1,72 @@
+"""What a study tells the tracker of baselines over noise, where its trials are tried too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from studies import denoise_sweep
+from studies.runner import publication
+from studies.runner.planning import make_plan
+from studies.runner.settings import Settings
+from studies.tracker import names
+from studies.tracker.tracker import Tracker
+from vae_trainables import datasets
+from vae_trainables.datasets.splits import TrialData
+from vae_trainables.evaluation import baselines
+from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, ROBUSTNESS_KINDS
+
+SLICES = Path(__file__).parents[2] / "data" / "fashion-mnist"
+
+
+class Taken:
+    """A tracker's place: which files it was given."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
+    def artifact(self, run: str, path: Path) -> None:
+        """Keeps the name; `run` is '' for the study's own."""
+        assert run == ""
+        self.files.append(path.name)
+
+
+@pytest.fixture
+def data() -> TrialData:
+    splits: dict[str, Any] = {
+        name: datasets.load("fashion-mnist", name, SLICES) for name in ("train", "val", "test")
+    }
+    return TrialData(**{name: split.take(60) for name, split in splits.items()})
+
+
+def test_the_noisy_input_wiener_and_lookup_are_tried_where_the_trials_are(
+    data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "TUNING_IMAGES", 10)
+    plan, taken = make_plan(denoise_sweep.STUDY, Settings(confirm_top=1)), Taken()
+    (tmp_path / "record").mkdir()
+    tracker = cast(Tracker, taken)
+    publication.publish_robustness(tracker, plan, data, tmp_path)
+    rows = json.loads((tmp_path / "record" / names.BASELINE_ROBUSTNESS_FILE).read_text())
+    tried = {name: [row for row in rows if row["name"] == name] for name in ("wiener", "lookup")}
+    assert len(tried["wiener"]) == len(ROBUSTNESS_KINDS) * len(ROBUSTNESS_FACTORS)
+    assert {row["kind"] for row in tried["lookup"]} == {plan.reference.evaluation.noise_kind}
+    assert taken.files == [names.BASELINE_ROBUSTNESS_FILE]
+    monkeypatch.setattr(baselines, "over_noise", None)
+    publication.publish_robustness(tracker, plan, data, tmp_path)
+    assert len(taken.files) == 2, "a resumed study sends what it has, and tries nothing again"
+
+
+def test_without_test_images_or_trials_on_them_nothing_is_tried(
+    data: TrialData, tmp_path: Path
+) -> None:
+    plan, taken = make_plan(denoise_sweep.STUDY, Settings(confirm_top=1)), Taken()
+    tracker = cast(Tracker, taken)
+    publication.publish_robustness(tracker, plan, replace(data, test=None), tmp_path)
+    unconfirmed = make_plan(denoise_sweep.STUDY, Settings())
+    publication.publish_robustness(tracker, unconfirmed, data, tmp_path)
+    assert taken.files == []
