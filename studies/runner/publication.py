@@ -103,17 +103,24 @@ def data_sets(plan: Plan, data: TrialData) -> list[dict[str, Any]]:
 
 
 def publish_baselines(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
-    """`baselines.json` of a denoising study: rows of validation, and of the test split once opened.
-
-    They learn from the images that the trials learn from. On validation the linear ones suffice;
-    the test split gets all.
-    """
+    """What a denoising study is judged beside, fitted on the images that its trials learn from."""
     config = plan.reference
-    if config.evaluation.noise_factor == 0:
-        return
-    if len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES:
+    few = len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES
+    if config.evaluation.noise_factor == 0 or few:
         return
     training = baseline_training(config, data)
+    publish_rows(tracker, plan, data, folder, training)
+    publish_robustness(tracker, plan, data, folder, training)
+
+
+def publish_rows(
+    tracker: Tracker, plan: Plan, data: TrialData, folder: Path, training: baselines.Training
+) -> None:
+    """`baselines.json`: rows of validation, and of the test split once opened.
+
+    On validation the linear ones suffice; the test split gets all.
+    """
+    config = plan.reference
     path = folder / "record" / names.BASELINES_FILE
     rows = baseline_rows(config, training, data)
     written = {row["split"] for row in rows}
@@ -121,8 +128,7 @@ def publish_baselines(tracker: Tracker, plan: Plan, data: TrialData, folder: Pat
     _write(tracker, path, json.dumps(kept + rows, indent=1))
     if not baselines.affordable(["wiener"], config.model.pixels):
         return
-    wiener = baselines.BASELINES["wiener"](training, config.model.latent_dim)
-    shown = wiener.denoise(_noisy_examples(plan, data))
+    shown = training.wiener.denoise(_noisy_examples(plan, data))
     _write_examples(
         tracker, folder, example_arrays(plan, data) | {"baseline/wiener": _uint8(shown)}
     )
@@ -149,23 +155,24 @@ def baseline_rows(
     return rows
 
 
-def publish_robustness(tracker: Tracker, plan: Plan, data: TrialData, folder: Path) -> None:
+def publish_robustness(
+    tracker: Tracker, plan: Plan, data: TrialData, folder: Path, training: baselines.Training
+) -> None:
     """`baseline_robustness.json`: what the noisy input, Wiener and look-up give over other noise.
 
     On the test images that confirmed trials are tried on (`Evaluator.robustness`), fitted to the
     evaluation's noise as these are; look-up only on the first few, over the kind it knows. Nothing
-    where no trial is tried on them, without noise, or with too few images to learn from.
+    where no trial is tried on them.
     """
     config, path = plan.reference, folder / "record" / names.BASELINE_ROBUSTNESS_FILE
     asked = baselines.affordable(ROBUST_BASELINES, config.model.pixels)
     tried = plan.settings.confirm_top or plan.settings.reference
-    few = len(data.train.take(config.data.train_size)) < baselines.LEAST_IMAGES
-    if not tried or data.test is None or config.evaluation.noise_factor == 0 or few:
+    if not tried or data.test is None:
         return
     if path.exists():
         tracker.artifact("", path)  # a killed driver may not have sent it
         return
-    training = baseline_training(config, data)
+    own = config.evaluation.noise_kind
     clean = as_float(data.test.take(ROBUSTNESS_IMAGES).images)
     rows = [
         row
@@ -173,7 +180,7 @@ def publish_robustness(tracker: Tracker, plan: Plan, data: TrialData, folder: Pa
         for row in baselines.over_noise(
             baselines.BASELINES[name](training, config.model.latent_dim),
             clean[:LOOKUP_ROBUSTNESS] if name == "lookup" else clean,
-            [config.evaluation.noise_kind] if name == "lookup" else ROBUSTNESS_KINDS,
+            [own] if name == "lookup" else tuple(dict.fromkeys((*ROBUSTNESS_KINDS, own))),
             name,
         )
     ]

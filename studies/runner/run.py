@@ -115,7 +115,6 @@ class Run:
             tracker.flush()  # while a core is idle
             cluster.release(self.plan.settings)
             publication.publish_baselines(tracker, self.plan, self.data, self.folder)
-            publication.publish_robustness(tracker, self.plan, self.data, self.folder)
             outcome, code, patience = "finished", 0, 10 * FAREWELL_S
         except StudyStopped as stopped:
             outcome, code = stopped.reason, self.stop.exit_code

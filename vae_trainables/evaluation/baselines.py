@@ -93,6 +93,16 @@ class Training:
         """Means and covariances, computed once for all linear baselines."""
         return _moments(self.clean.flatten(1), self.noisy.flatten(1))
 
+    @cached_property
+    def regression(self) -> tuple[Tensor, float]:
+        """`_ridge_regression` of the moments, once: of 3,072 pixels it takes ten seconds."""
+        return _ridge_regression(self.moments, len(self))
+
+    @cached_property
+    def wiener(self) -> Fitted:
+        """The full Wiener filter, fitted once for tables, pictures and curves."""
+        return wiener(self)
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -146,7 +156,7 @@ def wiener(training: Training, rank: int | None = None) -> Fitted:
     of that width can do.
     """
     found = training.moments
-    filter_, ridge = _ridge_regression(found, len(training))
+    filter_, ridge = training.regression
     parameters = {"ridge": ridge}
     if rank is not None:
         _require_components(rank, len(found.clean_mean))
@@ -232,7 +242,7 @@ BASELINES: dict[str, Callable[[Training, int], Fitted]] = {
     "do nothing": lambda training, _: nothing(training),
     "mean image": lambda training, _: mean_image(training),
     f"wiener rank {WIENER_RANK}": lambda training, _: wiener(training, WIENER_RANK),
-    "wiener": lambda training, _: wiener(training),
+    "wiener": lambda training, _: training.wiener,
     "pca": lambda training, components: pca(training, components),
     "total variation": lambda training, _: total_variation(training),
     "non-local means": lambda training, _: non_local_means(training),

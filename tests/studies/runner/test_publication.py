@@ -11,7 +11,7 @@ import pytest
 
 from studies import denoise_sweep
 from studies.runner import publication
-from studies.runner.planning import make_plan
+from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
 from studies.tracker import names
 from studies.tracker.tracker import Tracker
@@ -43,6 +43,10 @@ def data() -> TrialData:
     return TrialData(**{name: split.take(60) for name, split in splits.items()})
 
 
+def training(plan: Plan, data: TrialData) -> baselines.Training:
+    return publication.baseline_training(plan.reference, data)
+
+
 def test_the_noisy_input_wiener_and_lookup_are_tried_where_the_trials_are(
     data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,14 +54,14 @@ def test_the_noisy_input_wiener_and_lookup_are_tried_where_the_trials_are(
     plan, taken = make_plan(denoise_sweep.STUDY, Settings(confirm_top=1)), Taken()
     (tmp_path / "record").mkdir()
     tracker = cast(Tracker, taken)
-    publication.publish_robustness(tracker, plan, data, tmp_path)
+    publication.publish_robustness(tracker, plan, data, tmp_path, training(plan, data))
     rows = json.loads((tmp_path / "record" / names.BASELINE_ROBUSTNESS_FILE).read_text())
     tried = {name: [row for row in rows if row["name"] == name] for name in ("wiener", "lookup")}
     assert len(tried["wiener"]) == len(ROBUSTNESS_KINDS) * len(ROBUSTNESS_FACTORS)
     assert {row["kind"] for row in tried["lookup"]} == {plan.reference.evaluation.noise_kind}
     assert taken.files == [names.BASELINE_ROBUSTNESS_FILE]
     monkeypatch.setattr(baselines, "over_noise", None)
-    publication.publish_robustness(tracker, plan, data, tmp_path)
+    publication.publish_robustness(tracker, plan, data, tmp_path, training(plan, data))
     assert len(taken.files) == 2, "a resumed study sends what it has, and tries nothing again"
 
 
@@ -66,7 +70,8 @@ def test_without_test_images_or_trials_on_them_nothing_is_tried(
 ) -> None:
     plan, taken = make_plan(denoise_sweep.STUDY, Settings(confirm_top=1)), Taken()
     tracker = cast(Tracker, taken)
-    publication.publish_robustness(tracker, plan, replace(data, test=None), tmp_path)
+    fitted = training(plan, data)
+    publication.publish_robustness(tracker, plan, replace(data, test=None), tmp_path, fitted)
     unconfirmed = make_plan(denoise_sweep.STUDY, Settings())
-    publication.publish_robustness(tracker, unconfirmed, data, tmp_path)
+    publication.publish_robustness(tracker, unconfirmed, data, tmp_path, fitted)
     assert taken.files == []
