@@ -8,7 +8,16 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.crash.harness import EXIT_S, Driver, Study, allowed, assert_whole, full_form, wait_until
+from tests.crash.harness import (
+    EXIT_S,
+    FULL,
+    Driver,
+    Study,
+    allowed,
+    assert_whole,
+    full_form,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -49,8 +58,12 @@ def ray_starting(driver: Driver, study: Study) -> bool:
     return any("gcs_server" in p.name() for p in psutil.Process(driver.process.pid).children())
 
 
-@pytest.mark.parametrize("moment", [checking, ray_starting])
-@pytest.mark.parametrize(("number", "group", "code"), [s[:3] for s in SIGNALS])
+STARTS = [(moment, *s[:3]) for moment in (checking, ray_starting) for s in SIGNALS]
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "group", "code"), STARTS if FULL else (STARTS[0], STARTS[-1])
+)
 def test_a_signal_at_the_start_leaves_nothing(
     make_study: Callable[..., Study],
     moment: Callable[[Driver, Study], bool],

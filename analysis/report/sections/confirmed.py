@@ -208,9 +208,11 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
         for kind in rows["kind"].unique()
     ]  # fmt: skip
     measure = quantity("test/" + ROBUSTNESS_METRIC).header
+    counts = rows["n"].dropna().unique()
+    images = f", on the first {counts[0]:.0f} test images" if len(counts) == 1 else ""
     text = (
-        f"{measure} over kinds and factors of noise: mean over seeds with its 95 % interval. "
-        f"{_trained_on(found)} A model below the noisy input does harm there."
+        f"{measure} over kinds and factors of noise{images}: mean over seeds with its 95 % "
+        f"interval. {_trained_on(found)} A model below the noisy input does harm there."
     )
     return [*blocks, Prose(text), Plots(tuple(plots))]
 
@@ -257,8 +259,11 @@ def robustness_rows(results: StudyResults, found: Confirmations) -> tuple[pd.Dat
             path = results.tracker.artifact(run["run_id"], names.ROBUSTNESS_FILE)
             grid = [] if path is None else json.loads(path.read_text("utf-8"))
             own = {"configuration": found.marked(run["configuration"]), "seed": run["seed"]}
-            rows += [own | {name: row[name] for name in ROBUSTNESS_COLUMNS} for row in grid]
+            rows += [
+                own | {"n": row.get("n")} | {name: row[name] for name in ROBUSTNESS_COLUMNS}
+                for row in grid
+            ]
         except (TrackerError, ValueError, KeyError, TypeError) as error:
             notes.append(f"robustness.json of {run['trial']} cannot be used: {one_line(error)}")
-    columns = ["configuration", "seed", *ROBUSTNESS_COLUMNS]
+    columns = ["configuration", "seed", "n", *ROBUSTNESS_COLUMNS]
     return pd.DataFrame(rows, columns=columns), notes

@@ -126,13 +126,20 @@ def test_an_odd_study_would_get_no_page(key: str, said: str, tmp_path: Path) -> 
     assert len(frame) == len(bulk_studies.results(key).trials)
 
 
-@pytest.mark.slow
-def test_the_report_would_be_incomplete(tmp_path: Path) -> None:
-    code, output = invoke(*args("whole", tmp_path), "--group-by", "model", "--debug")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on a study that has everything, by groups."""
+    out = tmp_path_factory.mktemp("whole")
+    code, output = invoke(*args("whole", out), "--group-by", "model", "--debug")
     assert code == 0, output
+    return out
+
+
+@pytest.mark.slow
+def test_the_report_would_be_incomplete(whole: Path) -> None:
     results = bulk_studies.results("whole")
     assert results.winner is not None
-    trials = pd.read_csv(tmp_path / "trials.csv", dtype={"trial": str})
+    trials = pd.read_csv(whole / "trials.csv", dtype={"trial": str})
     assert trials.loc[0, "trial"] == results.winner["trial"]
     search = trials[(trials["phase"] == "search") & (trials["status"] == "finished")]
     assert search["metrics.val/mse"].min() == trials.loc[0, "metrics.val/mse"]
@@ -140,24 +147,22 @@ def test_the_report_would_be_incomplete(tmp_path: Path) -> None:
                  "against_reference", "pareto_front", "importance", "search_space", "groups",
                  "failures"):  # fmt: skip
         for extension in ("csv", "md", "tex"):
-            assert (tmp_path / f"{stem}.{extension}").stat().st_size > 0
+            assert (whole / f"{stem}.{extension}").stat().st_size > 0
     for stem in ("learning_curves_val_mse", "parallel_coordinates", "slice_beta", "importance",
                  "pareto_front", "confirmation", "message", "groups",
                  "group_1_curves"):  # fmt: skip
         for extension in ("png", "svg", "pdf"):
-            assert (tmp_path / "figures" / f"{stem}.{extension}").stat().st_size > 1000
+            assert (whole / "figures" / f"{stem}.{extension}").stat().st_size > 1000
 
 
 @pytest.mark.slow
-def test_the_same_number_would_differ_between_page_and_files(tmp_path: Path) -> None:
-    code, output = invoke(*args("whole", tmp_path))
-    assert code == 0, output
-    page = (tmp_path / "index.html").read_text("utf-8")
-    first = pd.read_csv(tmp_path / "comparison_test.csv", dtype=str).iloc[0]
+def test_the_same_number_would_differ_between_page_and_files(whole: Path) -> None:
+    page = (whole / "index.html").read_text("utf-8")
+    first = pd.read_csv(whole / "comparison_test.csv", dtype=str).iloc[0]
     for value in (first["MSE"], first["PSNR (dB)"], first["MSE low"]):
         assert value in page
-        assert value in (tmp_path / "comparison_test.md").read_text("utf-8")
-        assert value in (tmp_path / "comparison_test.tex").read_text("utf-8")
+        assert value in (whole / "comparison_test.md").read_text("utf-8")
+        assert value in (whole / "comparison_test.tex").read_text("utf-8")
     assert "s3cret" not in page
     assert "<script>alert" not in page
     assert NASTY.partition(" ")[0] in page
@@ -221,19 +226,19 @@ def test_building_a_report_would_write_to_the_tracker() -> None:
 
 
 @pytest.mark.slow
-def test_a_page_on_thousands_of_trials_stays_small_and_says_that_it_is_thinned(
+def test_a_page_on_hundreds_of_trials_stays_small_and_says_that_it_is_thinned(
     tmp_path: Path,
 ) -> None:
     """Time, memory and size of ten thousand: `python -m benchmarks.report_scale`."""
-    study = bulk.BulkStudy(name="large", trials=2_500, epochs=20, pruned=0.0, confirm_seeds=5)
+    study = bulk.BulkStudy(name="large", trials=600, epochs=20, pruned=0.0, confirm_seeds=5)
     written = bulk.write(study, tmp_path)
     out = tmp_path / "report"
     command = [sys.executable, "-m", "analysis.report", "--study", "large", "--out", str(out)]
     _run([*command, "--tracking-uri", written.tracking_uri])
-    assert (out / "index.html").stat().st_size < 15e6
+    assert (out / "index.html").stat().st_size < 10e6
     page = (out / "index.html").read_text("utf-8")
-    assert re.search(r"Shown are 150 of 2,\d{3} trials", page)
-    assert re.search(r"Shown are 300 of 2,\d{3} finished trials", page)
+    assert re.search(r"Shown are 150 of \d{3} trials", page)
+    assert re.search(r"Shown are 300 of \d{3} finished trials", page)
 
 
 def _run(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a study tells the tracker of baselines over noise, where its trials are tried too."""
+"""What a study tells the tracker of baselines: in tables, and over noise where trials are tried."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from studies.runner.settings import Settings
 from studies.tracker import names
 from studies.tracker.tracker import Tracker
 from vae_trainables import datasets
+from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
 from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, ROBUSTNESS_KINDS
@@ -75,3 +76,19 @@ def test_without_test_images_or_trials_on_them_nothing_is_tried(
     unconfirmed = make_plan(denoise_sweep.STUDY, Settings())
     publication.publish_robustness(tracker, unconfirmed, data, tmp_path, fitted)
     assert taken.files == []
+
+
+def test_baselines_are_those_of_the_splits_that_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_STUDIES_CACHE", str(tmp_path))
+    data = TrialData(*(datasets.load("digits", split) for split in ("train", "val", "test")))
+    data = TrialData(data.train.take(200), data.val.take(20), data.test and data.test.take(10))
+    config = TrialConfig(dataset="digits", latent_dim=4)
+    training = publication.baseline_training(config, data)
+    rows = publication.baseline_rows(config, training, data)
+    assert [r["name"] for r in rows if r["split"] == "val"] == list(publication.QUICK_BASELINES)
+    assert [r["name"] for r in rows if r["split"] == "test"] == list(baselines.BASELINES)
+    assert {(r["split"], r["n"]) for r in rows} == {("val", 20), ("test", 10)}
+    unopened = publication.baseline_rows(config, training, replace(data, test=None))
+    assert unopened == [r for r in rows if r["split"] == "val"]

@@ -116,7 +116,7 @@ def data(chosen: TrialConfig) -> TrialData:
 def traced(chosen: TrialConfig, slots: int, ways: Ways | None = None) -> set[Launch]:
     """The launches of a step of a cohort as a GPU would be given it to capture.
 
-    Raises for a look at a value (DataDependentOutputException) and for a way to the host.
+    Raises for a look at a value (an error of the fake tensors) and for a way to the host.
     """
     with pretended_gpu() as launches, FakeTensorMode():
         ways = ways or Ways(capture=False, kernels=True, proof=False)

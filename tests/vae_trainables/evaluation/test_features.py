@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -147,10 +148,15 @@ def test_weights_of_something_else_are_no_feature_net(tmp_path: Path) -> None:
         features.load(path)
 
 
+@cache
+def fashion_net() -> features.TrainedNet:
+    """Trained as studies train it, on all of Fashion-MNIST: half a minute of a core."""
+    return features.train_feature_net(fashion_mnist("train"))
+
+
 @pytest.mark.slow
 def test_the_net_reaches_the_accuracy_that_makes_its_features_worth_using() -> None:
-    split, test = fashion_mnist("train"), fashion_mnist("test")
-    trained = features.train_feature_net(split)
+    test, trained = fashion_mnist("test"), fashion_net()
     found = features.accuracy(trained.net, test.images, test.labels)
     assert found > 0.88
     assert trained.accuracy == pytest.approx(found, abs=0.015)
@@ -158,7 +164,7 @@ def test_the_net_reaches_the_accuracy_that_makes_its_features_worth_using() -> N
 
 @pytest.mark.slow
 def test_frechet_distance_grows_with_the_noise_on_real_images() -> None:
-    trained = features.train_feature_net(fashion_mnist("train").take(5000))
+    trained = fashion_net()
     images = fashion_mnist("test").images.float() / 255
     real, others = images[:3000], images[3000:6000]
     noise = torch.randn(others.shape, generator=seeded())

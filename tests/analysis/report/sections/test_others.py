@@ -117,13 +117,16 @@ def test_robustness_would_be_read_from_the_wrong_runs() -> None:
     found = confirmed.collect(results)
     assert found is not None
     run = found.runs[found.runs["configuration"] == confirmed.REFERENCE].iloc[0]
-    rows = [{"kind": "gaussian", "factor": 0.1, "mse": 0.01, "psnr": 20.0, "ssim": 0.7}]
+    row = {"kind": "gaussian", "factor": 0.1, "n": 500, "mse": 0.01, "psnr": 20.0, "ssim": 0.7}
     client = pictured.client(bulk_studies.written("whole"))
-    client.log_text(run["run_id"], json.dumps(rows), "robustness.json")
+    client.log_text(run["run_id"], json.dumps([row]), "robustness.json")
     table, notes = confirmed.robustness_rows(results, found)
     assert notes == []
     assert table["configuration"].tolist() == ["trial 0000 (reference)"]
     assert table["seed"].tolist() == [run["seed"]]
+    section = confirmed.section(results)
+    assert section is not None
+    assert "on the first 500 test images" in texts(section)
 
 
 def test_a_broken_robustness_file_would_end_the_report() -> None:
