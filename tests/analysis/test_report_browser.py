@@ -118,7 +118,7 @@ def test_tables_would_not_sort_by_mouse_or_keyboard(opened: Opened) -> None:
 
 
 def test_missing_values_would_be_sorted_as_numbers(opened: Opened) -> None:
-    table = opened.page.locator("table[id$='table-comparison']").first
+    table = opened.page.locator("table[id$='table-comparison_test']").first
     name = table.get_attribute("id")
     assert name is not None
     headings = [text.strip() for text in table.locator("thead th").all_inner_texts()]
