@@ -26,6 +26,7 @@ class FakeDelivery:
     def __init__(self, refused: Callable[[dict[str, Any], Exception], None]) -> None:
         self.refused = refused
         self.runs = {"": SimpleNamespace(run_id="r")}
+        self.experiment = "1"
         self.heard: list[Any] = []
         self.broken_store = False
         self.down = 0
