@@ -182,13 +182,13 @@ def _check_label(label: int | None, denoiser: Denoiser, model: str) -> None:
 
 def _told(results: Iterable[Done | OwnImageError]) -> Iterator[Done | None]:
     """Pass the results on, None for a refusal, saying each."""
-    for each in results:
-        if isinstance(each, OwnImageError):
-            typer.echo(f"refused: {each}", err=True)
+    for result in results:
+        if isinstance(result, OwnImageError):
+            typer.echo(f"refused: {result}", err=True)
             yield None
         else:
-            typer.echo(f"{each.source.path}: {', '.join(each.source.steps)} -> {each.target}")
-            yield each
+            typer.echo(f"{result.source.path}: {', '.join(result.source.steps)} -> {result.target}")
+            yield result
 
 
 if __name__ == "__main__":

@@ -49,17 +49,17 @@ def info(
 ) -> Forest:
     """`scores` by configuration and seed; `labels` are readable names of configurations."""
     lines = []
-    for number, each in enumerate(confirmation.configurations):
-        name = each.configuration
+    for number, confirmed in enumerate(confirmation.configurations):
+        name = confirmed.configuration
         color = "--reference" if name == confirmation.reference else "--finished"
         lines.append(
             Line(
                 labels.get(name, name),
                 "--best" if number == 0 else color,
                 tuple(scores.get(name, {}).values()),
-                each.estimate.mean,
-                each.estimate.low,
-                each.estimate.high,
+                confirmed.estimate.mean,
+                confirmed.estimate.low,
+                confirmed.estimate.high,
                 search_scores.get(name),
             )
         )

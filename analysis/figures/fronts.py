@@ -62,11 +62,13 @@ class Front:
 def info(results: StudyResults, limit: int = SHOWN) -> Front | None:
     """None where the study had one objective or no finished trial has all the scores."""
     objectives = results.objectives
-    columns = [each.column for each in objectives]
+    columns = [objective.column for objective in objectives]
     if len(objectives) < 2 or not set(columns) <= set(results.ranked.columns):
         return None
-    named = results.ranked.rename(columns={each.column: each.metric for each in objectives})
-    front = pareto_front(named, {each.metric: each.direction for each in objectives})
+    named = results.ranked.rename(
+        columns={objective.column: objective.metric for objective in objectives}
+    )
+    front = pareto_front(named, {objective.metric: objective.direction for objective in objectives})
     if not front.members:
         return None
     rows = results.ranked[["trial", *columns[:2]]].dropna()

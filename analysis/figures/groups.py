@@ -73,7 +73,7 @@ def _jitter(count: int) -> list[float]:
     """Heights around a line that keep points apart; the best stays on it."""
     heights = np.random.default_rng(0).uniform(-0.28, 0.28, count)
     heights[:1] = 0
-    return [float(each) for each in heights]
+    return [float(height) for height in heights]
 
 
 def spec(found: Groups) -> Spec:

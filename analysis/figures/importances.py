@@ -75,14 +75,14 @@ def draw(importance: Importance) -> Figure:
     axes = figure.subplots()
     places = range(count)
     for offset, (field, label, color) in zip((-0.19, 0.19), METHODS, strict=True):
-        shares = [getattr(each, field) for each in importance.parameters]
+        shares = [getattr(parameter, field) for parameter in importance.parameters]
         axes.barh(
             [i + offset for i in places], shares, height=0.36, color=COLORS[color], label=label
         )
-    chance = [each.chance for each in importance.parameters]
+    chance = [parameter.chance for parameter in importance.parameters]
     axes.plot(chance, [i - 0.19 for i in places], "|", color=COLORS["--best"], ms=9, mew=1.8,
               label="PED-ANOVA by chance (95 %)")  # fmt: skip
-    axes.set_yticks(list(places), [each.name for each in importance.parameters])
+    axes.set_yticks(list(places), [parameter.name for parameter in importance.parameters])
     axes.invert_yaxis()
     axes.set_xlabel("share of importance")
     axes.spines[["top", "right"]].set_visible(False)

@@ -42,7 +42,7 @@ def spec(found: Interaction, direction: Direction) -> Spec:
     """For the page."""
     trace = {
         "type": "heatmap", "z": [rounded(row) for row in found.means],
-        "x": [each.label for each in found.columns], "y": [each.label for each in found.rows],
+        "x": [column.label for column in found.columns], "y": [each.label for each in found.rows],
         "text": _texts(found), "texttemplate": "%{text}", "textfont": {"size": 10},
         "colorscale": "Viridis", "reversescale": direction == "minimize", "xgap": 2, "ygap": 2,
         "hovertemplate": "%{y}, %{x}<br>%{text}<extra></extra>", "showscale": False,
@@ -66,7 +66,9 @@ def draw(found: Interaction, direction: Direction) -> Figure:
             better = (found.means[i][j] < middle) == (direction == "minimize")
             axes.text(j, i, text.replace("<br>", "\n"), ha="center", va="center", fontsize=6,
                       color="black" if better else "white")  # fmt: skip
-    axes.set_xticks(range(len(found.columns)), [each.label for each in found.columns], fontsize=7)
+    axes.set_xticks(
+        range(len(found.columns)), [column.label for column in found.columns], fontsize=7
+    )
     axes.set_yticks(range(len(found.rows)), [each.label for each in found.rows], fontsize=7)
     axes.set(xlabel=found.second, ylabel=found.first)
     return figure

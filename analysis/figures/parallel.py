@@ -75,9 +75,9 @@ def info(
     logs = {each.name for each in results.space if each.log}
     axes = [parameter_axis(name, chosen[PARAM + name], name in logs) for name in parameters]
     axes += [
-        score_axis(each.metric, chosen[each.column], flip=each.ascending)
-        for each in results.objectives
-        if each.column in chosen
+        score_axis(objective.metric, chosen[objective.column], flip=objective.ascending)
+        for objective in results.objectives
+        if objective.column in chosen
     ]
     return Parallel(
         tuple(chosen["trial"]),
@@ -92,9 +92,9 @@ def info(
 def parameter_axis(name: str, column: pd.Series[Any], log: bool) -> Axis:
     """Numbers on their scale, anything else as evenly spaced categories."""
     values = column.tolist()
-    if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
-        return _numeric(name, [float(each) for each in values], log, "{:.4g}".format)
-    texts = [label(each) for each in values]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return _numeric(name, [float(value) for value in values], log, "{:.4g}".format)
+    texts = [label(value) for value in values]
     names = sorted(set(texts))
     place = {text: (i + 0.5) / len(names) for i, text in enumerate(names)}
     positions = tuple(place[text] for text in texts)
@@ -116,7 +116,7 @@ def score_axis(metric: str, column: pd.Series[Any], *, flip: bool) -> Axis:
     texts = tuple(known.text(value) for value in column.astype(float))
     positions, ticks = axis.positions, axis.ticks
     if flip:
-        positions = tuple(1 - each for each in positions)
+        positions = tuple(1 - position for position in positions)
         ticks = tuple((1 - place, text) for place, text in ticks)
     return Axis(known.header, positions, texts, ticks)
 

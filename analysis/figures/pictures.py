@@ -106,8 +106,8 @@ def row(
     pixels = to_pixels(images)
     below = texts or [""] * len(pixels)
     cells = tuple(
-        Cell(each, f"{name}, {label}", text)
-        for each, name, text in zip(pixels, what, below, strict=True)
+        Cell(pixel, f"{name}, {label}", text)
+        for pixel, name, text in zip(pixels, what, below, strict=True)
     )
     return Row(label, cells, note)
 

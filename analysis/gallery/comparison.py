@@ -61,11 +61,11 @@ def counterpart(subject: Subject) -> Record | None:
     wanted = COUNTERPARTS.get(subject.config.model.kind)
     own = subject.record.params
     alike = [
-        each
-        for each in subject.siblings
-        if each.params.get("kind") == wanted
-        and each.tags.get(names.STATUS) == "finished"
-        and all(typed(each.params.get(name, "")) == typed(own.get(name, "")) for name in SAME)
+        sibling
+        for sibling in subject.siblings
+        if sibling.params.get("kind") == wanted
+        and sibling.tags.get(names.STATUS) == "finished"
+        and all(typed(sibling.params.get(name, "")) == typed(own.get(name, "")) for name in SAME)
     ]
     alike.sort(key=lambda each: each.tags.get(names.SEED) != subject.record.tags.get(names.SEED))
     return alike[0] if alike else None
@@ -101,13 +101,13 @@ def _mean(values: torch.Tensor) -> float:
 def table(subject: Subject, other: TrainedModel) -> Table:
     """Both models on the test set, and R3's printed table converted to the same units."""
     models = sorted((subject.trained, other), key=lambda each: not each.config.model.variational)
-    rows = [_row(each, measure(each, subject)) for each in models]
+    rows = [_row(model, measure(model, subject)) for model in models]
     note = (
         "Loss: −ELBO of the VAE, reconstruction loss of the autoencoder, which pays no KL. "
         "Reconstruction loss and the second MSE are of one latent draw, the first MSE is of the "
         "latent mean."
     )
-    if any(is_r3(each.config) for each in models):
+    if any(is_r3(model.config) for model in models):
         rows += _printed()
         note += (
             " The printed table has the VAE's loss summed over pixels and the autoencoder's "

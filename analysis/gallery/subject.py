@@ -255,11 +255,11 @@ def find(tracker: Tracker, run_id: str, study: str | None = None) -> tuple[Recor
     trials = [each for each in records if runs.is_trial(each)]
     if not runs.is_trial(record):
         raise GalleryError(f"run {run_id!r} is no trial but a study; {_some(trials)}")
-    return record, [each for each in trials if each is not record]
+    return record, [trial for trial in trials if trial is not record]
 
 
 def _some(trials: list[Record]) -> str:
-    done = [each for each in trials if each.tags.get(names.STATUS) == "finished"]
+    done = [trial for trial in trials if trial.tags.get(names.STATUS) == "finished"]
     listed = ", ".join(f"{each.run_id} ({each.tags.get(names.TRIAL)})" for each in done[:3])
     return f"give one of its trials: {listed}" if done else "none of its trials has finished"
 

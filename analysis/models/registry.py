@@ -137,7 +137,7 @@ class Registry:
     def check(self, name: str, study: str) -> None:
         """Raise RegistryError where `name` is taken by another study or by somebody else."""
         with self._pointed_at() as client:
-            found = {each.name: each.tags for each in _registered_models(client, name)}
+            found = {model.name: model.tags for model in _registered_models(client, name)}
         owner = found.get(name, {}).get(names.STUDY)
         if name in found and owner != study:
             whose = f"study {owner!r}" if owner else "something that is not a study"

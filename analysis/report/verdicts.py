@@ -173,10 +173,10 @@ def order_sentences(confirmation: Confirmation, names: Names, metric: Quantity) 
 def missing_sentences(confirmation: Confirmation, names: Names) -> list[str]:
     """Which seeds did not finish: those that did may be the kinder ones."""
     return [
-        f"{_name(each.configuration, names)} did not finish {_seeds(each.missing)}: a "
+        f"{_name(confirmed.configuration, names)} did not finish {_seeds(confirmed.missing)}: a "
         "configuration that fails on some seeds is judged by the kinder ones."
-        for each in confirmation.configurations
-        if each.missing and each.seeds
+        for confirmed in confirmation.configurations
+        if confirmed.missing and confirmed.seeds
     ]
 
 

@@ -83,9 +83,9 @@ def _examine(study: SimulatedStudy) -> tuple[float, ...]:
         _naive_coverage(study, winner.configuration, truth),
         winner.optimism.total.mean,
         winner.optimism.total.mean - flattered,
-        float(np.mean([each.p_t <= ALPHA for each in found.comparisons])),
-        float(np.mean([each.p_sign_flip <= ALPHA for each in found.comparisons])),
-        any(each.p_holm <= ALPHA for each in found.comparisons),
+        float(np.mean([comparison.p_t <= ALPHA for comparison in found.comparisons])),
+        float(np.mean([comparison.p_sign_flip <= ALPHA for comparison in found.comparisons])),
+        any(comparison.p_holm <= ALPHA for comparison in found.comparisons),
         found.order.held,
     )
 
@@ -121,12 +121,12 @@ def figures_table(figures: dict[str, SimulationFigures]) -> Table:
     rejected = ("rejections", "rejections_sign_flip", "family_wise", "order_held")
     rows = [
         {"scenario": name}
-        | {key: 100 * getattr(each, key) for key in (*percent, *rejected)}
+        | {key: 100 * getattr(figure, key) for key in (*percent, *rejected)}
         | {
-            key: getattr(each, key)
+            key: getattr(figure, key)
             for key in ("optimism", "optimism_error", "optimism_standard_error")
         }
-        for name, each in figures.items()
+        for name, figure in figures.items()
     ]
     columns = (
         Column("scenario", "Scenario"),

@@ -106,7 +106,11 @@ class Confirmation:
 
     def comparison(self, configuration: str) -> PairedComparison | None:
         """The comparison of `configuration` with the reference; None for the reference itself."""
-        found = [each for each in self.comparisons if each.configuration == configuration]
+        found = [
+            comparison
+            for comparison in self.comparisons
+            if comparison.configuration == configuration
+        ]
         return found[0] if found else None
 
 

@@ -84,8 +84,8 @@ def marginal_effect(
     limits = dimension.bins(values, bins)
     places = dimension.place(values, limits)
     binned = tuple(
-        _binned(each, scores[places == number], confidence, seed)
-        for number, each in enumerate(limits)
+        _binned(limit, scores[places == number], confidence, seed)
+        for number, limit in enumerate(limits)
     )
     notes = cautions(frame, trials, status=status, budget=budget)
     return Effect(parameter, metric, dimension.log, binned, tuple(notes))
@@ -129,10 +129,10 @@ def interaction(
 
 
 def _dimension(trials: SearchedTrials, name: str) -> Dimension:
-    for each in trials.dimensions:
-        if each.name == name:
-            return each
-    searched = [each.name for each in trials.dimensions]
+    for dimension in trials.dimensions:
+        if dimension.name == name:
+            return dimension
+    searched = [dimension.name for dimension in trials.dimensions]
     raise ValueError(f"{name!r} was not searched; searched were {searched}")
 
 

@@ -128,7 +128,9 @@ def importance(
     count = len(trials.settings)
     if (reason := _impossible(trials)) is not None:
         nan = math.nan
-        unknown = tuple(ParameterImportance(each.name, nan, nan, nan) for each in trials.dimensions)
+        unknown = tuple(
+            ParameterImportance(dimension.name, nan, nan, nan) for dimension in trials.dimensions
+        )
         return Importance(metric, direction, unknown, count, nan, (*notes, reason))
     with quiet_optuna() as heard:
         parameters = _parameters(trials, -sign(direction) * trials.scores, seed)
@@ -250,10 +252,10 @@ def ped_anova(trials: SearchedTrials, losses: Floats, seed: int) -> tuple[dict[s
 def _fanova(trials: SearchedTrials, losses: Floats, seed: int) -> dict[str, float]:
     """fANOVA's shares; log-scaled hyperparameters enter as logarithms, as they were searched."""
     rows = _subsample(_complete(trials), FANOVA_TRIALS, seed)
-    spaces = {each.name: _linear(each) for each in trials.dimensions}
+    spaces = {dimension.name: _linear(dimension) for dimension in trials.dimensions}
     if len(rows) < FEWEST_AT_ALL or np.ptp(losses[rows]) == 0:
         return dict.fromkeys(spaces, math.nan)
-    logs = {each.name for each in trials.dimensions if each.log}
+    logs = {dimension.name for dimension in trials.dimensions if dimension.log}
     settings: Settings = [
         {
             name: math.log(float(value)) if name in logs else value
@@ -323,10 +325,12 @@ def _shares(raw: Mapping[str, float]) -> dict[str, float]:
 
 
 def _agreement(parameters: list[ParameterImportance]) -> float:
-    second = [each.fanova for each in parameters]
+    second = [parameter.fanova for parameter in parameters]
     if len(parameters) < 2 or math.isnan(second[0]):
         return math.nan
-    return float(stats.kendalltau([each.ped_anova for each in parameters], second).statistic)
+    return float(
+        stats.kendalltau([parameter.ped_anova for parameter in parameters], second).statistic
+    )
 
 
 def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str]:
@@ -345,7 +349,7 @@ def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str
                 f"The methods agree on {by_ped} and rank the others differently "
                 f"(Kendall's tau {agreement:.2f})."
             )
-    unclear = [each.name for each in parameters if not each.above_chance]
+    unclear = [parameter.name for parameter in parameters if not parameter.above_chance]
     if unclear:
         found.append(
             f"No influence is shown for {', '.join(unclear)}: shuffled scores give as much "

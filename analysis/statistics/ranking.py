@@ -86,7 +86,7 @@ def _judge(
     status: str,
 ) -> tuple[str, dict[int, float]] | LeftOut:
     """The configuration's score for each seed, or why it has no fair mean."""
-    numbers = [int(each) for each in rows[seed]]
+    numbers = [int(row) for row in rows[seed]]
     values = rows[metric].to_numpy(dtype=np.float64)
     done = (rows[status] == FINISHED).to_numpy() & np.isfinite(values)
     finished: dict[int, float] = {}

@@ -23,7 +23,10 @@ def confirmation_table(
 ) -> Table:
     """Search score, confirmed mean with interval and optimism of every configuration."""
     metric = metric or quantity(confirmation.metric)
-    rows = [_confirmed_row(each, confirmation, names or {}) for each in confirmation.configurations]
+    rows = [
+        _confirmed_row(configuration, confirmation, names or {})
+        for configuration in confirmation.configurations
+    ]
     optimism = Quantity("optimism", metric.unit, None, metric.difference().spec)
     columns = (
         Column("name", "Configuration"),
@@ -78,7 +81,7 @@ def comparison_table(
     metric = (metric or quantity(confirmation.metric)).difference()
     known = names or {}
     keys = ("name", "mean", "low", "high", "p_t", "p_holm", "p_sign_flip", "conclusion")
-    rows = [_comparison_row(each, known) for each in confirmation.comparisons]
+    rows = [_comparison_row(comparison, known) for comparison in confirmation.comparisons]
     columns = (
         Column("name", "Configuration"),
         Column("mean", f"better in {label} by", metric.unit, None, metric.spec, "low", "high"),
@@ -141,8 +144,8 @@ def ranking_table(
 def importance_table(importance: Importance) -> Table:
     """Each hyperparameter's share under both methods, with the warnings as the note."""
     rows = [
-        (each.name, 100 * each.ped_anova, 100 * each.chance, 100 * each.fanova)
-        for each in importance.parameters
+        (parameter.name, 100 * parameter.ped_anova, 100 * parameter.chance, 100 * parameter.fanova)
+        for parameter in importance.parameters
     ]
     columns = (
         Column("name", "Hyperparameter"),

@@ -195,8 +195,8 @@ class Table:
 
     def to_markdown(self) -> str:
         """A table for GitHub and MkDocs; the best value of a column in bold."""
-        headers = [f"{_markdown(each.header)} {each.arrow}".strip() for each in self.columns]
-        rules = [":---" if each.spec is None else "---:" for each in self.columns]
+        headers = [f"{_markdown(column.header)} {column.arrow}".strip() for column in self.columns]
+        rules = [":---" if column.spec is None else "---:" for column in self.columns]
         body = [[_markdown_cell(cell) for cell in row] for row in self.cells()]
         lines = [f"| {' | '.join(row)} |" for row in (headers, rules, *body)]
         above = [f"**{_markdown(self.caption)}**", ""] if self.caption else []
@@ -208,9 +208,11 @@ class Table:
 
         Needs LaTeX of 2020 or later: it reads UTF-8 (Turkish letters) without further packages.
         """
-        headers = [f"{_latex(each.header)} {_latex(each.arrow)}".strip() for each in self.columns]
+        headers = [
+            f"{_latex(column.header)} {_latex(column.arrow)}".strip() for column in self.columns
+        ]
         body = [[_latex_cell(cell) for cell in row] for row in self.cells()]
-        sides = "".join("l" if each.spec is None else "r" for each in self.columns)
+        sides = "".join("l" if column.spec is None else "r" for column in self.columns)
         rows = [" & ".join(row) + r" \\" for row in body]
         lines = [
             r"% needs \usepackage{booktabs}",
@@ -272,7 +274,7 @@ def _plain(value: Any) -> str:
 
 def _best(numbers: list[float], texts: list[str], direction: Direction | None) -> str | None:
     """The text of the best of two or more numbers: all that print alike are equally best."""
-    known = [each for each in numbers if not math.isnan(each)]
+    known = [number for number in numbers if not math.isnan(number)]
     if direction is None or len(known) < 2:
         return None
     return texts[numbers.index(max(known) if direction == "maximize" else min(known))]

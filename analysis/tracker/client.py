@@ -266,8 +266,8 @@ def _record(run: Any) -> Record:
         run.info.start_time,
         run.info.end_time or None,
         dict(run.data.params),
-        {each.key: each.value for each in metrics},
-        {each.key: each.step for each in metrics},
+        {metric.key: metric.value for metric in metrics},
+        {metric.key: metric.step for metric in metrics},
         dict(run.data.tags),
     )
 

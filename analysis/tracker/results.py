@@ -132,8 +132,8 @@ class StudyResults:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Names of all parameters that a trial has."""
-        columns = [str(each) for each in self.trials.columns]
-        return tuple(each.removeprefix(PARAM) for each in columns if each.startswith(PARAM))
+        columns = [str(column) for column in self.trials.columns]
+        return tuple(column.removeprefix(PARAM) for column in columns if column.startswith(PARAM))
 
     @cached_property
     def search(self) -> pd.DataFrame:
@@ -200,7 +200,9 @@ class StudyResults:
         A metric wins over a parameter of the same name; `budget` holds the epochs that were run.
         """
         params = [PARAM + name for name in self.distributions]
-        metrics = [each.column for each in self.objectives if each.column in self.search]
+        metrics = [
+            objective.column for objective in self.objectives if objective.column in self.search
+        ]
         chosen = self.search[["trial", "status", "epochs", *params, *metrics]]
         bare = {each: each.removeprefix(PARAM).removeprefix(METRIC) for each in params + metrics}
         return chosen.rename(columns={"epochs": "budget"}).rename(columns=bare)

@@ -82,7 +82,7 @@ def histories(run_ids: Iterable[str], metrics: Iterable[str], *, tracker: Tracke
     """Every epoch's value: columns `run_id`, `metric`, `epoch` (1-based), `value`."""
     points = tracker.histories(run_ids, metrics)
     return pd.DataFrame(
-        [(each.run_id, each.metric, each.step, each.value) for each in points],
+        [(point.run_id, point.metric, point.step, point.value) for point in points],
         columns=["run_id", "metric", "epoch", "value"],
     )
 

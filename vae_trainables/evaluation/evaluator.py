@@ -302,7 +302,7 @@ class Evaluator:
         model.eval()
         parts = _parts(FRECHET_SAMPLES)
         logits = (model.sample(eps[part], _of(labels, part)) for part in parts)
-        samples = torch.cat([likelihood.mean(each) for each in logits])
+        samples = torch.cat([likelihood.mean(logit) for logit in logits])
         fake = features.extract(net, samples)
         return float(features.frechet_distance(self._real_features, fake))
 

@@ -212,7 +212,7 @@ def _row(entry: Entry, present: list[str], most: int) -> dict[str, Any]:
 def best_table(results: StudyResults, limit: int = LISTED) -> Table:
     """The best finished trials with their searched parameters."""
     chosen = results.ranked.iloc[:limit]
-    metrics = [each.metric for each in results.objectives]
+    metrics = [objective.metric for objective in results.objectives]
     metrics += [name for name in ("val/psnr", "val/ssim", "val/neg_elbo") if name not in metrics]
     data: dict[str, Any] = {
         "place": range(1, len(chosen) + 1),

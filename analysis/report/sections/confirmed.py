@@ -119,8 +119,8 @@ def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]
         return []
     confirmation, runs = found
     rows = []
-    for place, each in enumerate(confirmation.configurations):
-        mine = runs.runs[runs.runs["configuration"] == each.configuration]
+    for place, confirmed in enumerate(confirmation.configurations):
+        mine = runs.runs[runs.runs["configuration"] == confirmed.configuration]
         spread = {
             name: mean_interval(values.tolist())
             for name in scores
@@ -129,8 +129,9 @@ def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]
         }
         rows.append(
             make(
-                f"{runs.marked(each.configuration)}, confirmed on {each.estimate.n} seeds",
-                _group(place, each.configuration),
+                f"{runs.marked(confirmed.configuration)}, "
+                f"confirmed on {confirmed.estimate.n} seeds",
+                _group(place, confirmed.configuration),
                 "test",
                 {name: interval.mean for name, interval in spread.items()},
                 {name: interval.low for name, interval in spread.items()},
@@ -193,7 +194,7 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
     blocks: list[Block] = [Prose(note, "notice") for note in notes]
     if rows.empty:
         return blocks
-    keys = [REFERENCE, *(each for each in found.labels if each != REFERENCE)]
+    keys = [REFERENCE, *(label for label in found.labels if label != REFERENCE)]
     order = [found.marked(key) for key in keys]
     judged = found.runs.get(PARAM + "eval_noise_factor")
     at = None if judged is None else float(judged.iloc[0])

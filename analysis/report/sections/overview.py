@@ -208,7 +208,7 @@ def range_text(dimension: Dimension) -> str:
     """A distribution in words."""
     distribution = dimension.distribution
     if hasattr(distribution, "choices"):
-        return " · ".join(str(each) for each in distribution.choices)
+        return " · ".join(str(choice) for choice in distribution.choices)
     scale = ", log scale" if dimension.log else ""
     return f"{distribution.low:g} to {distribution.high:g}{scale}"
 

@@ -26,7 +26,7 @@ MOST_SLICES = 16
 def learning_curves(results: StudyResults) -> Section | None:
     """Curves of the objectives and of what explains them."""
     chosen = curves.choose(results)
-    wanted = dict.fromkeys([*(each.metric for each in results.objectives), *CURVES])
+    wanted = dict.fromkeys([*(objective.metric for objective in results.objectives), *CURVES])
     metrics = [name for name in wanted if _tells(chosen, name)][:MOST_CURVES]
     if chosen.empty or not metrics:
         return None
@@ -59,7 +59,7 @@ def parameters(results: StudyResults) -> Section | None:
     if results.ranked.empty or not results.varied:
         return None
     found = judge(results)
-    order = [each.name for each in found.parameters] if found else None
+    order = [parameter.name for parameter in found.parameters] if found else None
     blocks: list[Block] = []
     if lines := parallel.info(results, order):
         blocks += _parallel(lines)
@@ -164,7 +164,7 @@ def _early(results: StudyResults) -> list[Block]:
 def _interaction(results: StudyResults, found: Importance) -> Interaction | None:
     if len(found.parameters) < 2:
         return None
-    first, second = (each.name for each in found.parameters[:2])
+    first, second = (parameter.name for parameter in found.parameters[:2])
     metric = results.objective.metric
     both = interaction(
         results.for_statistics(), first, second, metric, results.distributions, budget="budget"
