@@ -97,8 +97,8 @@ def test_a_story_told_twice_by_different_senders_is_stored_once(
     assert found["0000"].data.tags[names.STATUS] == "pruned"
     assert found["0000"].data.tags[names.PARENT] == found[""].info.run_id
     assert [found[key].info.run_name for key in ("0000", "0001")] == [
-        "trial-0000 pruned",
-        "trial-0001 diverged",
+        "pruned 0000",
+        "diverged 0001",
     ]
     assert found["0000"].data.params == {"lr": "0.1", "hidden": "[400]"}
     assert points(delivery, "0000") == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
@@ -363,6 +363,6 @@ def test_the_note_describes_the_experiment_unless_somebody_has_written_another(
 def test_a_trial_that_goes_on_has_its_name_back(study: tuple[str, str, str]) -> None:
     lost = [run_event(""), run_event("0000"), status("0000", "worker_lost")]
     Delivery(*study).deliver(lost)
-    assert runs(Delivery(*study))["0000"].info.run_name == "trial-0000 worker lost"
+    assert runs(Delivery(*study))["0000"].info.run_name == "worker lost 0000"
     Delivery(*study).deliver([run_event("0000")])
     assert runs(Delivery(*study))["0000"].info.run_name == "trial-0000"
