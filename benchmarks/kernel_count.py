@@ -151,7 +151,7 @@ class Counted:
         self.config, self.slots = config, how["slots"]
         self.judge = Judge(config, tuple(how["like"]))
         self.key, self.notes, self.way = self.judge.key, list[str](), "counted"
-        self.steps = len(data.train) // config.batch_size
+        self.steps = len(data.train) // config.optimiser.batch_size
         self.seats: dict[int, Path] = {}
         self.tally.cohorts += 1
         known = self.judge.key, self.judge.extent
@@ -187,7 +187,7 @@ class Counted:
         if not self.seats:
             return []
         self.tally.kernels += self.steps * self.kernels
-        self.tally.images += self.steps * self.config.batch_size * len(self.seats)
+        self.tally.images += self.steps * self.config.optimiser.batch_size * len(self.seats)
         self.tally.epochs += 1
         told = []
         for slot, trial in list(self.seats.items()):

@@ -37,7 +37,7 @@ if sys.argv[1] == "ours":
     keep_freed_memory()
 config = measuring.workload("conv")
 trial = Trial(config, measuring.made_up_data(1_280, 10))
-batch = torch.arange(config.batch_size)
+batch = torch.arange(config.optimiser.batch_size)
 for i in range(5):
     trial._train_step(i, batch)
 started = time.perf_counter()

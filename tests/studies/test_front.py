@@ -22,7 +22,7 @@ result
 """,
     'assert len(result.trials) == 2 and result.outcome == "finished"',
     'result.figure("curves")',
-    'print(result.report(STORAGE + "/report"), result.load_best().config.kind)',
+    'print(result.report(STORAGE + "/report"), result.load_best().config.model.kind)',
     "study.run(trials=3, epochs=2, storage=STORAGE, study='from a notebook', resume=True).outcome",
 )
 

@@ -47,12 +47,12 @@ class Evaluator:
         )
 
     def validate(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """`val/...` of the validation split, with the extras that `config.evaluations` names."""
+        """`val/...` of the validation split, with the extras that it asks for."""
         found = self._measure(model, config, "val") | self.extras(model, config)
         return {f"val/{name}": value for name, value in found.items()}
 
     def extras(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """The costlier figures on the validation split that `config.evaluations` asks for."""
+        """The costlier figures on the validation split that `config.evaluation.extras` asks for."""
         found = {}
         omitted = self.omitted(config, "val")
         if "probe" in config.evaluation.extras and "probe" not in omitted:
@@ -111,7 +111,7 @@ class Evaluator:
     def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
         """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
 
-        A class-conditional model has its classes as `config.class_source` says.
+        A class-conditional model has its classes as `config.evaluation.class_source` says.
         """
         model.eval()
         clean, noisy = self.images(

@@ -161,11 +161,11 @@ def _heard(config: TrialConfig, epoch: int) -> bool:
 
 
 class Plateau:
-    """Halves the learning rate when a validation figure, `config.watch`, stops falling.
+    """Halves the learning rate when a validation figure, `config.budget.watch`, stops falling.
 
     As torch's ReduceLROnPlateau with threshold 0, but deaf until beta has risen: warm-up itself
     raises a weighted loss, and in reference system R2 that alone cost the learning rate a half.
-    Does nothing unless `config.lr_schedule` is "plateau".
+    Does nothing unless `config.optimiser.lr_schedule` is "plateau".
     """
 
     def __init__(self, config: TrialConfig, *, factor: float = 0.5, patience: int = 2) -> None:
@@ -199,7 +199,7 @@ class Plateau:
 
 
 class EarlyStopping:
-    """Stops after `config.patience` epochs in a row, warm-up excepted, without a best; 0: never.
+    """Stops after `patience` epochs in a row, warm-up excepted, without a best; 0: never.
 
     A best of the same figure that `Plateau` watches.
     """

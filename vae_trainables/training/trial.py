@@ -32,7 +32,7 @@ class DivergedError(Exception):
 
 
 class Trial:
-    """A model, its optimizer and its schedules, somewhere between epoch 0 and `config.epochs`."""
+    """A model, its optimizer and its schedules, somewhere between epoch 0 and its last."""
 
     way = "alone"
     """How its epochs are trained: a cohort's sums are in another order."""
@@ -159,7 +159,7 @@ class Trial:
         return schedules.lr(self.config.optimiser, step, total) * self.plateau.scale
 
     def _adapt(self, metrics: dict[str, float]) -> None:
-        """Plateau and early stopping, where either is on, watch `config.watch`."""
+        """Plateau and early stopping, where either is on, watch `config.budget.watch`."""
         config = self.config
         if config.optimiser.lr_schedule != "plateau" and not config.budget.patience:
             return

@@ -53,6 +53,12 @@ def made(folder: Path, began: int = 5) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def of_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tracker's address that MLflow has left in another test's environment."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     pack(made(tmp_path / "there/kept"), tmp_path / "kept.tar.gz")
