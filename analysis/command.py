@@ -52,8 +52,8 @@ def one_line_errors(*expected: type[Exception], debug: bool = False) -> Iterator
 
 
 def quiet_libraries() -> None:
-    """Warnings of MLflow's and Alembic's own concern are not a command's output."""
-    for name in ("mlflow", "alembic"):
+    """Warnings of libraries' own concern are not a command's output."""
+    for name in ("mlflow", "alembic", "matplotlib", "fontTools"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # it sets its own level at import
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.tracker.client import Tracker, TrackerError, one_line
+from analysis.command import WHERE, Debug, TrackingUri, one_line_errors, quiet_libraries
+from analysis.tracker.client import Tracker, TrackerError
 
 if TYPE_CHECKING:
     from analysis.report.page import Chapter, Section
@@ -54,6 +54,13 @@ def build(
     Raises TrackerError for a tracker or study that is not there, ReportError for options that do
     not fit the study, OSError where `out` cannot be written.
     """
+    return write(studies, out, tracking_uri=tracking_uri, options=options)[0]
+
+
+def write(
+    studies: Sequence[str], out: Path, *, tracking_uri: str | None, options: Options | None
+) -> list[Path]:
+    """As `build`; returns all files that were written, index.html first."""
     # Imported late: with --help or a mistyped study nobody waits for torch and scikit-learn.
     from analysis.report import page
     from analysis.tracker import results
@@ -67,13 +74,14 @@ def build(
             log.warning("note: %s", note)
     chapters = _chapters(found, options)
     out.mkdir(parents=True, exist_ok=True)
-    for each, prefix in zip(found, _prefixes(found), strict=True):
-        write_trials(each, out / f"{prefix}trials.csv")
+    lists = [out / f"{prefix}trials.csv" for prefix in _prefixes(found)]
+    for study, path in zip(found, lists, strict=True):
+        write_trials(study, path)
     whole = page.Page(_title(found), chapters, _made(), _footnotes(tracker))
-    page.write_files(whole, out)
-    path = out / "index.html"
-    path.write_text(page.render(whole), encoding="utf-8")
-    return path
+    files = page.write_files(whole, out)
+    index = out / "index.html"
+    index.write_text(page.render(whole), encoding="utf-8")
+    return [index, *lists, *files]
 
 
 def _chapters(found: list[StudyResults], options: Options) -> tuple[Chapter, ...]:
@@ -231,65 +239,49 @@ def main(
             rich_help_panel="What to show",
         ),
     ] = None,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            help="MLflow's address; default: MLFLOW_TRACKING_URI, else runs/mlflow.db.",
-            rich_help_panel="Where from, where to",
-        ),
-    ] = None,
+    tracking_uri: TrackingUri = None,
     out: Annotated[
         Path,
         typer.Option(
             help="Folder for index.html, tables and figures.",
-            rich_help_panel="Where from, where to",
+            rich_help_panel=WHERE,
         ),
     ] = Path("report"),
     attach: Annotated[
         bool,
         typer.Option(
             "--attach",
-            help="Also store the page with the study in MLflow.",
-            rich_help_panel="Where from, where to",
+            help="Also store page, tables and figures with the study in MLflow.",
+            rich_help_panel=WHERE,
         ),
     ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Help"),
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """A page, tables and figures on one study or several, from the MLflow tracker alone."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    _quiet_libraries()
-    try:
+    quiet_libraries()
+    with one_line_errors(TrackerError, ReportError, OSError, debug=debug):
         options = Options(_embeddings(embedding or ["pca"]), group_by, tuple(compare or ()))
         studies = study or _only_study(tracking_uri)
-        path = build(studies, out, tracking_uri=tracking_uri, options=options)
+        files = write(studies, out, tracking_uri=tracking_uri, options=options)
         if attach:
-            attach_page(studies, path, tracking_uri=tracking_uri)
-    except (TrackerError, ReportError, OSError) as error:
-        if debug:
-            raise
-        typer.echo(f"error: {one_line(error)}", err=True)
-        raise typer.Exit(2) from error
-    except Exception as error:
-        if debug:
-            raise
-        name = type(error).__name__
-        typer.echo(f"error: {name}: {one_line(error)} (--debug shows where)", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(f"report: {path}")
+            attach_files(studies, out, files, tracking_uri=tracking_uri)
+    typer.echo(f"report: {files[0]}")
 
 
-def attach_page(studies: Sequence[str], path: Path, *, tracking_uri: str | None = None) -> None:
-    """Store the page as `report/index.html` of each study's parent run, if it has one."""
+def attach_files(
+    studies: Sequence[str], out: Path, files: Sequence[Path], *, tracking_uri: str | None = None
+) -> None:
+    """Store a report's files below `report/` of each study's parent run, if it has one."""
     from analysis.tracker import runs
 
     tracker = Tracker(tracking_uri)
     for name in studies:
         parents = [record for record in tracker.records(name) if runs.is_study(record)]
         for parent in parents[-1:]:
-            tracker.attach(parent.run_id, path, "report")
+            for path in files:
+                below = Path("report") / path.parent.relative_to(out)
+                tracker.attach(parent.run_id, path, below.as_posix())
 
 
 def _embeddings(given: Sequence[str]) -> tuple[EmbeddingMethod, ...]:
@@ -306,10 +298,3 @@ def _only_study(tracking_uri: str | None) -> list[str]:
         return known
     listed = f"there are: {', '.join(map(repr, known))}" if known else "it holds none"
     raise ReportError(f"name a study of {tracker.uri} with --study; {listed}")
-
-
-def _quiet_libraries() -> None:
-    """Warnings of MLflow's and Alembic's own concern are not this command's output."""
-    for name in ("mlflow", "alembic", "matplotlib", "fontTools"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

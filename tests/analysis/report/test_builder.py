@@ -178,6 +178,10 @@ def test_the_page_would_not_be_stored_with_the_study(tmp_path: Path) -> None:
     stored = tracker.artifact(parent, "report/index.html")
     assert stored is not None
     assert stored.read_bytes() == (tmp_path / "index.html").read_bytes()
+    for linked in ("trials.csv", "comparison_test.csv", "figures/message.png"):
+        beside = tracker.artifact(parent, f"report/{linked}")
+        assert beside is not None, "the page's links lead there"
+        assert beside.read_bytes() == (tmp_path / linked).read_bytes()
 
 
 @pytest.mark.slow
