@@ -86,8 +86,8 @@ def panels(count: int, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in axes[count:]:
         spare.remove()
-    for each in axes[:count]:
-        each.spines[["top", "right"]].set_visible(False)
+    for panel in axes[:count]:
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes[:count]
 
 
@@ -120,15 +120,15 @@ def sensible_range(
 
     The middle `share` of the values is taken, and kept only if it is under a third of the whole.
     """
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    if len(known) < 10:
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) < 10:
         return None
-    low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
-    whole = float(np.ptp(known))
+    low, high = np.quantile(finite, [(1 - share) / 2, (1 + share) / 2])
+    whole = float(np.ptp(finite))
     if high <= low or (high - low) > whole / 3:
         return None
     margin = 0.08 * (high - low)
-    return max(float(known.min()), float(low)) - margin, min(
-        float(known.max()), float(high)
+    return max(float(finite.min()), float(low)) - margin, min(
+        float(finite.max()), float(high)
     ) + margin

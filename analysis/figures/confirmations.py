@@ -68,19 +68,19 @@ def info(
 
 def describe(forest: Forest) -> str:
     """What the picture shows, in words."""
-    known = forest.quantity
+    measure = forest.quantity
     parts = [
-        f"{line.label}: mean {known.text(line.mean)}, interval {known.text(line.low)} to "
-        f"{known.text(line.high)}, {len(line.scores)} seeds"
+        f"{line.label}: mean {measure.text(line.mean)}, interval {measure.text(line.low)} to "
+        f"{measure.text(line.high)}, {len(line.scores)} seeds"
         for line in forest.lines
     ]
-    return f"{known.header} on fresh seeds. " + "; ".join(parts) + "."
+    return f"{measure.header} on fresh seeds. " + "; ".join(parts) + "."
 
 
 def spec(forest: Forest) -> Spec:
     """For the page."""
     labels = [line.label for line in forest.lines]
-    known = [line for line in forest.lines if math.isfinite(line.low)]
+    bounded = [line for line in forest.lines if math.isfinite(line.low)]
     seeds = [(line.label, score) for line in forest.lines for score in line.scores]
     searched = [line for line in forest.lines if line.searched is not None]
     traces: list[Spec] = [
@@ -97,9 +97,9 @@ def spec(forest: Forest) -> Spec:
         },
         {
             "type": "scatter", "mode": "markers", "name": "mean and 95 % interval",
-            "y": [line.label for line in known], "x": rounded([line.mean for line in known]),
+            "y": [line.label for line in bounded], "x": rounded([line.mean for line in bounded]),
             "error_x": {
-                "type": "data", "array": rounded([line.high - line.mean for line in known]),
+                "type": "data", "array": rounded([line.high - line.mean for line in bounded]),
                 "color": "--best", "thickness": 2, "width": 6,
             },
             "marker": {"color": "--best", "size": 10},

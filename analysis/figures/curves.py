@@ -65,10 +65,10 @@ def choose(results: StudyResults, limit: int = SHOWN) -> pd.DataFrame:
     best = results.ranked.index[: limit // 3]
     reference = started.index[started["reference"]][:1]
     pruned = started.index[started["status"] == "pruned"]
-    chosen = reference.union(best, sort=False)
-    chosen = chosen.union(_draw(pruned, limit // 3, rng), sort=False)[:limit]
-    rest = started.index.difference(chosen)
-    return started.loc[chosen.union(_draw(rest, limit - len(chosen), rng), sort=False)]
+    trials = reference.union(best, sort=False)
+    trials = trials.union(_draw(pruned, limit // 3, rng), sort=False)[:limit]
+    rest = started.index.difference(trials)
+    return started.loc[trials.union(_draw(rest, limit - len(trials), rng), sort=False)]
 
 
 def _draw(index: pd.Index, count: int, rng: np.random.Generator) -> pd.Index:
@@ -105,11 +105,11 @@ def _group(row: Mapping[Hashable, Any], winner: str | None) -> str:
 
 def describe(curves: Curves) -> str:
     """What the picture shows, in words."""
-    known = quantity(curves.metric)
-    parts = [f"{known.header} against epochs for {curves.shown} of {curves.total} trials"]
+    measure = quantity(curves.metric)
+    parts = [f"{measure.header} against epochs for {curves.shown} of {curves.total} trials"]
     for group, name in (("best", "the best trial"), ("reference", "the reference")):
         parts += [
-            f"{name} ({curve.trial}) ends at {known.text(curve.values[-1])}"
+            f"{name} ({curve.trial}) ends at {measure.text(curve.values[-1])}"
             for curve in curves.of(group)[:1]
         ]
     if pruned := len(curves.of("pruned")):
@@ -228,7 +228,7 @@ def legend() -> tuple[tuple[str, str], ...]:
 
 def plot(curves: Curves, view: View | None = None) -> Plot:
     """The figure of one metric; with a `view`, on the scale of its neighbours."""
-    known = quantity(curves.metric)
+    measure = quantity(curves.metric)
 
     def paper() -> Figure:
         figure, (axes,) = panels(1)
@@ -238,5 +238,5 @@ def plot(curves: Curves, view: View | None = None) -> Plot:
 
     stem = curves.metric.replace("/", "_")
     return Plot(
-        f"learning_curves_{stem}", known.header, describe(curves), "", spec(curves, view), paper
+        f"learning_curves_{stem}", measure.header, describe(curves), "", spec(curves, view), paper
     )

@@ -102,8 +102,8 @@ def _confirmed(results: StudyResults, first: str, second: str) -> tuple[Confirme
 
 
 def _points(rows: pd.DataFrame) -> tuple[Point, ...]:
-    found: list[Any] = list(rows.itertuples(index=False, name=None))
-    return tuple(found)
+    points: list[Any] = list(rows.itertuples(index=False, name=None))
+    return tuple(points)
 
 
 def describe(found: Front) -> str:
@@ -159,7 +159,7 @@ def _confirmed_trace(confirmed: Sequence[Confirmed]) -> Spec:
         "type": "scatter", "mode": "markers", "name": "retrained: mean, 95 % interval",
         "x": rounded([estimate.mean for estimate in firsts]), "error_x": bars(firsts),
         "y": rounded([estimate.mean for estimate in seconds]), "error_y": bars(seconds),
-        "text": [each.trial for each in confirmed],
+        "text": [configuration.trial for configuration in confirmed],
         "marker": {"color": "--other", "size": 8, "symbol": "x"},
         "hovertemplate": "trial %{text}, retrained<br>%{x:.5g}, %{y:.5g}<extra></extra>",
     }  # fmt: skip

@@ -43,7 +43,7 @@ class Groups:
 def info(groups: Sequence[tuple[str, StudyResults]], limit: int = SHOWN) -> Groups:
     """Groups by label; all must share their first objective."""
     metric = groups[0][1].objective.metric
-    found = []
+    lines = []
     for label, results in groups:
         ranked = results.ranked
         column = results.objective.column
@@ -53,20 +53,20 @@ def info(groups: Sequence[tuple[str, StudyResults]], limit: int = SHOWN) -> Grou
             drawn = np.random.default_rng(0).permutation(np.arange(1, len(rows)))[: limit - 1]
             rows = np.sort(np.append(drawn, 0))
         names = ranked["trial"].tolist()
-        found.append(Group(label, tuple(scores), tuple((names[i], scores[i]) for i in rows)))
-    return Groups(metric, tuple(found))
+        lines.append(Group(label, tuple(scores), tuple((names[i], scores[i]) for i in rows)))
+    return Groups(metric, tuple(lines))
 
 
 def describe(found: Groups) -> str:
     """What the picture shows, in words."""
-    known = quantity(found.metric)
+    metric = quantity(found.metric)
     parts = [
-        f"{group.label}: best {known.text(group.scores[0])}, median {known.text(group.median)}, "
+        f"{group.label}: best {metric.text(group.scores[0])}, median {metric.text(group.median)}, "
         f"{len(group.scores)} trials"
         for group in found.groups
         if group.scores
     ]
-    return f"{known.header} of finished trials by group. " + "; ".join(parts) + "."
+    return f"{metric.header} of finished trials by group. " + "; ".join(parts) + "."
 
 
 def _jitter(count: int) -> list[float]:
@@ -82,7 +82,7 @@ def spec(found: Groups) -> Spec:
     for place, group in enumerate(found.groups):
         if not group.scores:
             continue
-        heights = [place + each for each in _jitter(len(group.shown))]
+        heights = [place + offset for offset in _jitter(len(group.shown))]
         traces += [
             {
                 "type": "scatter", "mode": "markers", "name": group.label,
@@ -125,7 +125,7 @@ def draw(found: Groups) -> Figure:
     figure = Figure(figsize=(PANEL[0] * 1.3, 0.9 + 0.5 * count), layout="constrained")
     axes = figure.subplots()
     for place, group in enumerate(found.groups):
-        heights = [place + each for each in _jitter(len(group.shown))]
+        heights = [place + offset for offset in _jitter(len(group.shown))]
         scores = [score for _, score in group.shown]
         axes.plot(scores, heights, ".", ms=3, alpha=0.5, color=COLORS["--finished"])
         if group.scores:

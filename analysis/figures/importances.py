@@ -32,11 +32,11 @@ def describe(importance: Importance) -> str:
 def spec(importance: Importance) -> Spec:
     """For the page: horizontal bars, the most important on top."""
     bottom_up = importance.parameters[::-1]
-    names = [each.name for each in bottom_up]
+    names = [parameter.name for parameter in bottom_up]
     traces: list[Spec] = [
         {
             "type": "bar", "orientation": "h", "name": label, "y": names,
-            "x": rounded([getattr(each, field) for each in bottom_up], 4),
+            "x": rounded([getattr(parameter, field) for parameter in bottom_up], 4),
             "marker": {"color": color}, "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
         }
         for field, label, color in METHODS[::-1]
@@ -44,7 +44,7 @@ def spec(importance: Importance) -> Spec:
     traces.append(
         {
             "type": "scatter", "mode": "markers", "name": "PED-ANOVA by chance (95 %)", "y": names,
-            "x": rounded([each.chance for each in bottom_up], 4),
+            "x": rounded([parameter.chance for parameter in bottom_up], 4),
             "marker": {"color": "--best", "symbol": "line-ns-open", "size": 14,
                        "line": {"width": 2}},
             "hovertemplate": "%{y}: %{x:.1%} by chance<extra></extra>",

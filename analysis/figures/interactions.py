@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 def describe(found: Interaction, direction: Direction) -> str:
     """What the picture shows, in words."""
-    known = quantity(found.metric)
+    measure = quantity(found.metric)
     means = np.asarray(found.means)
     place = np.nanargmin(means) if direction == "minimize" else np.nanargmax(means)
     row, column = np.unravel_index(place, means.shape)
     return (
-        f"Mean {known.header} of finished trials over {found.first} and {found.second}: best, "
-        f"{known.text(float(means[row, column]))}, for {found.first} {found.rows[row].label} and "
+        f"Mean {measure.header} of finished trials over {found.first} and {found.second}: best, "
+        f"{measure.text(float(means[row, column]))}, for {found.first} {found.rows[row].label} and "
         f"{found.second} {found.columns[column].label} ({found.counts[row][column]} trials)."
     )
 
 
-def _cell(found: Interaction, row: int, column: int) -> str:
-    mean, count = found.means[row][column], found.counts[row][column]
-    return "" if math.isnan(mean) else f"{quantity(found.metric).text(mean)}<br>n={count}"
+def _cell(interaction: Interaction, row: int, column: int) -> str:
+    mean, count = interaction.means[row][column], interaction.counts[row][column]
+    return "" if math.isnan(mean) else f"{quantity(interaction.metric).text(mean)}<br>n={count}"
 
 
-def _texts(found: Interaction) -> list[list[str]]:
-    rows, columns = range(len(found.rows)), range(len(found.columns))
-    return [[_cell(found, i, j) for j in columns] for i in rows]
+def _texts(interaction: Interaction) -> list[list[str]]:
+    rows, columns = range(len(interaction.rows)), range(len(interaction.columns))
+    return [[_cell(interaction, i, j) for j in columns] for i in rows]
 
 
 def spec(found: Interaction, direction: Direction) -> Spec:
     """For the page."""
     trace = {
         "type": "heatmap", "z": [rounded(row) for row in found.means],
-        "x": [column.label for column in found.columns], "y": [each.label for each in found.rows],
+        "x": [column.label for column in found.columns], "y": [row.label for row in found.rows],
         "text": _texts(found), "texttemplate": "%{text}", "textfont": {"size": 10},
         "colorscale": "Viridis", "reversescale": direction == "minimize", "xgap": 2, "ygap": 2,
         "hovertemplate": "%{y}, %{x}<br>%{text}<extra></extra>", "showscale": False,
@@ -69,7 +69,7 @@ def draw(found: Interaction, direction: Direction) -> Figure:
     axes.set_xticks(
         range(len(found.columns)), [column.label for column in found.columns], fontsize=7
     )
-    axes.set_yticks(range(len(found.rows)), [each.label for each in found.rows], fontsize=7)
+    axes.set_yticks(range(len(found.rows)), [row.label for row in found.rows], fontsize=7)
     axes.set(xlabel=found.second, ylabel=found.first)
     return figure
 

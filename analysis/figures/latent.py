@@ -89,12 +89,12 @@ def spec(found: LatentPicture) -> Spec:
     """For the page: a trace per class, and each class's number at its middle."""
     traces: list[Spec] = []
     for label in found.classes:
-        chosen = found.points[found.labels == label]
+        points = found.points[found.labels == label]
         name = class_label(found, label)
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": name,
-                "x": rounded(chosen[:, 0], 4), "y": rounded(chosen[:, 1], 4),
+                "x": rounded(points[:, 0], 4), "y": rounded(points[:, 1], 4),
                 "marker": {"color": CLASS_COLORS[label % len(CLASS_COLORS)], "size": 4,
                            "opacity": 0.75},
                 "hovertemplate": f"{name}<extra></extra>",
@@ -138,10 +138,10 @@ def draw(found: LatentPicture) -> Figure:
     figure, (axes,) = panels(1)
     figure.set_size_inches(6.2, 4.2)
     for label in found.classes:
-        chosen = found.points[found.labels == label]
+        points = found.points[found.labels == label]
         color = CLASS_COLORS[label % len(CLASS_COLORS)]
         name = class_label(found, label)
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=4, alpha=0.7, color=color, label=name)
+        axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.7, color=color, label=name)
         box = {"boxstyle": "round,pad=0.1", "fc": "white", "alpha": 0.7, "lw": 0}
         place = found.middle(label)
         axes.annotate(str(label), place, weight="bold", ha="center", va="center", bbox=box)

@@ -67,22 +67,22 @@ def info(
     parameters = searched[:room]
     if ranked.empty or not parameters:
         return None
-    chosen = ranked
+    trials = ranked
     if len(ranked) > limit:
         rest = np.random.default_rng(0).permutation(np.arange(limit // 2, len(ranked)))
         rows = np.sort(np.concatenate([np.arange(limit // 2), rest[: limit - limit // 2]]))
-        chosen = ranked.iloc[rows]
-    logs = {each.name for each in results.space if each.log}
-    axes = [parameter_axis(name, chosen[PARAM + name], name in logs) for name in parameters]
+        trials = ranked.iloc[rows]
+    logs = {dimension.name for dimension in results.space if dimension.log}
+    axes = [parameter_axis(name, trials[PARAM + name], name in logs) for name in parameters]
     axes += [
-        score_axis(objective.metric, chosen[objective.column], flip=objective.ascending)
+        score_axis(objective.metric, trials[objective.column], flip=objective.ascending)
         for objective in results.objectives
-        if objective.column in chosen
+        if objective.column in trials
     ]
     return Parallel(
-        tuple(chosen["trial"]),
+        tuple(trials["trial"]),
         tuple(axes),
-        len(chosen),
+        len(trials),
         len(ranked),
         results.objective.metric,
         tuple(searched[room:]),
@@ -106,34 +106,36 @@ def score_axis(metric: str, column: pd.Series[Any], *, flip: bool) -> Axis:
 
     The view spans the best value to the 95th percentile: a few bad trials would flatten the rest.
     """
-    known = quantity(metric)
+    measure = quantity(metric)
     values = column.astype(float).to_numpy()
     finite = values[np.isfinite(values)]
     if len(finite) >= 20:
         bounds = np.quantile(finite, [0, 0.95] if flip else [0.05, 1])
         values = np.clip(values, *bounds)
-    axis = _numeric(known.header, values.tolist(), False, known.text)
-    texts = tuple(known.text(value) for value in column.astype(float))
+    axis = _numeric(measure.header, values.tolist(), False, measure.text)
+    texts = tuple(measure.text(value) for value in column.astype(float))
     positions, ticks = axis.positions, axis.ticks
     if flip:
         positions = tuple(1 - position for position in positions)
         ticks = tuple((1 - place, text) for place, text in ticks)
-    return Axis(known.header, positions, texts, ticks)
+    return Axis(measure.header, positions, texts, ticks)
 
 
 def _numeric(name: str, values: list[float], log: bool, text: Any) -> Axis:
     scaled = np.asarray(values, dtype=float)
     if log:  # a trial given by hand may be 0: it has no place on the axis
         scaled = np.log(scaled, out=np.full(len(scaled), np.nan), where=scaled > 0)
-    known = scaled[np.isfinite(scaled)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    finite = scaled[np.isfinite(scaled)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     span = high - low or 1.0
     positions = (scaled - low) / span if high > low else np.where(np.isfinite(scaled), 0.5, np.nan)
     ticks = []
     for place in np.linspace(0, 1, TICKS) if high > low else [0.5]:
         value = low + place * (high - low)
         ticks.append((float(place), text(math.exp(value) if log else value)))
-    return Axis(name, tuple(positions.tolist()), tuple(text(each) for each in values), tuple(ticks))
+    return Axis(
+        name, tuple(positions.tolist()), tuple(text(number) for number in values), tuple(ticks)
+    )
 
 
 def describe(found: Parallel) -> str:

@@ -48,14 +48,14 @@ def info(results: StudyResults, limit: int = SHOWN) -> Plane | None:
     rows = trials[numbers & ended & (beta > 0) & (trials[RATE] > 0)]
     if len(rows) < 2:
         return None
-    chosen = _with_marked(rows, results, limit)
+    sample = _with_marked(rows, results, limit)
     return Plane(
-        tuple(chosen["trial"]),
-        tuple(chosen["status"]),
-        tuple(chosen[RATE].astype(float)),
-        tuple(chosen[DISTORTION].astype(float)),
-        tuple(chosen[BETA].astype(float)),
-        _places(chosen, results),
+        tuple(sample["trial"]),
+        tuple(sample["status"]),
+        tuple(sample[RATE].astype(float)),
+        tuple(sample[DISTORTION].astype(float)),
+        tuple(sample[BETA].astype(float)),
+        _places(sample, results),
         len(rows),
     )
 
@@ -74,8 +74,8 @@ def _named(results: StudyResults) -> dict[str, str]:
     return {role: str(trial["trial"]) for role, trial in roles.items() if trial is not None}
 
 
-def _places(chosen: pd.DataFrame, results: StudyResults) -> dict[str, int]:
-    order = chosen["trial"].tolist()
+def _places(trials: pd.DataFrame, results: StudyResults) -> dict[str, int]:
+    order = trials["trial"].tolist()
     return {role: order.index(key) for role, key in _named(results).items() if key in order}
 
 

@@ -54,10 +54,10 @@ def info(
 
     `baselines` are rows with name, kind, factor and `metric`; those of other kinds are passed over.
     """
-    chosen = rows[rows["kind"] == kind]
-    present = [name for name in order if (chosen["configuration"] == name).any()]
+    kind_rows = rows[rows["kind"] == kind]
+    present = [name for name in order if (kind_rows["configuration"] == name).any()]
     bands = {
-        name: band(chosen[chosen["configuration"] == name], x="factor", value=metric)
+        name: band(kind_rows[kind_rows["configuration"] == name], x="factor", value=metric)
         for name in present
     }
     shades = iter(PALETTE * 3)
@@ -72,20 +72,20 @@ def info(
 
 def describe(found: Robustness) -> str:
     """What the picture shows, in words."""
-    known = quantity(found.metric)
+    measure = quantity(found.metric)
     parts = [
-        f"{name} from {known.text(b.mean[0])} at {b.x[0]:g} to {known.text(b.mean[-1])} "
+        f"{name} from {measure.text(b.mean[0])} at {b.x[0]:g} to {measure.text(b.mean[-1])} "
         f"at {b.x[-1]:g}"
         for name, b in found.bands.items()
         if b.x
     ]
     parts += [
-        f"{name} from {known.text(points[0][1])} at {points[0][0]:g} to "
-        f"{known.text(points[-1][1])} at {points[-1][0]:g}"
+        f"{name} from {measure.text(points[0][1])} at {points[0][0]:g} to "
+        f"{measure.text(points[-1][1])} at {points[-1][0]:g}"
         for name, points in found.baselines.items()
     ]
     return (
-        f"{known.header} against the factor of {kind_name(found.kind)} noise: "
+        f"{measure.header} against the factor of {kind_name(found.kind)} noise: "
         + "; ".join(parts)
         + "."
     )
@@ -93,7 +93,7 @@ def describe(found: Robustness) -> str:
 
 def view(found: Robustness) -> tuple[float, float]:
     """Limits that hold every curve but the lower part of baselines that fall below all models."""
-    models = [value for each in found.bands.values() for value in each.mean]
+    models = [value for curve in found.bands.values() for value in curve.mean]
     others = [value for points in found.baselines.values() for _, value in points]
     low, high = min(models), max([*models, *others])
     pad = 0.08 * (high - low) + 0.02 * abs(high)
@@ -103,20 +103,20 @@ def view(found: Robustness) -> tuple[float, float]:
 def spec(found: Robustness) -> Spec:
     """For the page."""
     traces: list[Spec] = []
-    for name, each in found.bands.items():
+    for name, curve in found.bands.items():
         color = found.colors[name]
-        outline = [*each.high, *each.low[::-1]]
+        outline = [*curve.high, *curve.low[::-1]]
         traces.append(
             {
-                "type": "scatter", "x": rounded([*each.x, *each.x[::-1]]), "y": rounded(outline),
+                "type": "scatter", "x": rounded([*curve.x, *curve.x[::-1]]), "y": rounded(outline),
                 "fill": "toself", "fillcolor": color, "opacity": 0.18, "line": {"width": 0},
                 "mode": "lines", "hoverinfo": "skip", "showlegend": False,
             }
         )  # fmt: skip
         traces.append(
             {
-                "type": "scatter", "mode": "lines+markers", "name": name, "x": rounded(each.x),
-                "y": rounded(each.mean), "line": {"color": color, "width": 2},
+                "type": "scatter", "mode": "lines+markers", "name": name, "x": rounded(curve.x),
+                "y": rounded(curve.mean), "line": {"color": color, "width": 2},
                 "marker": {"size": 5, "color": color},
             }
         )  # fmt: skip
@@ -139,10 +139,10 @@ def spec(found: Robustness) -> Spec:
 
 def draw(axes: Axes, found: Robustness) -> None:
     """For paper."""
-    for name, each in found.bands.items():
+    for name, curve in found.bands.items():
         color = COLORS[found.colors[name]]
-        axes.fill_between(each.x, each.low, each.high, color=color, alpha=0.18, linewidth=0)
-        axes.plot(each.x, each.mean, "o-", ms=3, color=color, label=name)
+        axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
+        axes.plot(curve.x, curve.mean, "o-", ms=3, color=color, label=name)
     for name, dash in zip(found.baselines, DASHES * 3, strict=False):
         x, y = zip(*found.baselines[name], strict=True)
         axes.plot(x, y, dash[1], lw=1, color=COLORS["--muted"], label=name)

@@ -70,12 +70,12 @@ def info(
     score = results.objective.column
     usable = results.search[results.search["status"].isin(STATUSES)]
     usable = usable[usable[column].notna() & np.isfinite(usable[score].astype(float))]
-    chosen = usable
+    trials = usable
     if len(usable) > limit:
         best = results.ranked.index[: limit // 3]
         rest = usable.index.difference(best)
         drawn = np.random.default_rng(0).permutation(len(rest))[: limit - len(best)]
-        chosen = usable.loc[best.union(rest[drawn])]
+        trials = usable.loc[best.union(rest[drawn])]
     log, categories = _scale(results, parameter, usable[column].tolist())
     as_x = label if categories else float
     points = tuple(
@@ -86,64 +86,64 @@ def info(
             tuple(rows["trial"].tolist()),
         )
         for status in STATUSES
-        if len(rows := chosen[chosen["status"] == status])
+        if len(rows := trials[trials["status"] == status])
     )
-    return Slice(parameter, metric, log, categories, points, len(chosen), len(usable), effect)
+    return Slice(parameter, metric, log, categories, points, len(trials), len(usable), effect)
 
 
 def _scale(
     results: StudyResults, parameter: str, values: list[Any]
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether it is drawn on a log axis; its categories, if it has any."""
-    known = next((each for each in results.space if each.name == parameter), None)
-    if known is not None and isinstance(known.distribution, CategoricalDistribution):
-        choices = tuple(str(choice) for choice in known.distribution.choices)
+    dimension = next((item for item in results.space if item.name == parameter), None)
+    if dimension is not None and isinstance(dimension.distribution, CategoricalDistribution):
+        choices = tuple(str(choice) for choice in dimension.distribution.choices)
         # Where a parameter is suggested for some kinds only, others may have any value.
         others = {label(value) for value in values} - set(choices)
         return False, (*choices, *sorted(others))
-    if all(isinstance(each, int | float) and not isinstance(each, bool) for each in values):
-        return known is not None and known.log, ()
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return dimension is not None and dimension.log, ()
     return False, tuple(sorted({label(value) for value in values}))
 
 
 def places(found: Slice, points: Points) -> list[float]:
     """Where points lie: their value, or their category's number with a little spread."""
     if not found.categories:
-        return [float(each) for each in points.x]
+        return [float(value) for value in points.x]
     spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(points.x)).tolist()
     return [
-        found.categories.index(str(each)) + by for each, by in zip(points.x, spread, strict=True)
+        found.categories.index(str(value)) + by for value, by in zip(points.x, spread, strict=True)
     ]
 
 
 def median_line(found: Slice) -> Mapping[str, tuple[float, ...]]:
     """x, median, low, high of the bins that hold enough trials for an interval."""
     bins = [] if found.effect is None else found.effect.bins
-    known = [each for each in bins if each.n and math.isfinite(each.median[1])]
+    filled = [binned for binned in bins if binned.n and math.isfinite(binned.median[1])]
     if found.categories:
-        x = tuple(float(found.categories.index(each.bin.label)) for each in known)
+        x = tuple(float(found.categories.index(binned.bin.label)) for binned in filled)
     else:
-        x = tuple(each.bin.center for each in known)
-    middle, low, high = (tuple(each.median[i] for each in known) for i in range(3))
+        x = tuple(binned.bin.center for binned in filled)
+    middle, low, high = (tuple(binned.median[i] for binned in filled) for i in range(3))
     return {"x": x, "median": middle, "low": low, "high": high}
 
 
 def describe(found: Slice) -> str:
     """What the picture shows, in words."""
-    known = quantity(found.metric)
+    measure = quantity(found.metric)
     line = median_line(found)
-    text = f"{known.header} against {found.parameter} for {found.shown} of {found.total} trials"
+    text = f"{measure.header} against {found.parameter} for {found.shown} of {found.total} trials"
     if len(line["x"]) > 1:
         order = np.argsort(line["median"])
-        best = int(order[0] if known.direction != "maximize" else order[-1])
+        best = int(order[0] if measure.direction != "maximize" else order[-1])
         at = line["x"][best]
         where = found.categories[int(at)] if found.categories else f"{at:.3g}"
-        text += f"; the best median, {known.text(line['median'][best])}, lies at {where}"
+        text += f"; the best median, {measure.text(line['median'][best])}, lies at {where}"
     return text + "."
 
 
-def _all_scores(found: Slice) -> list[float]:
-    return [value for points in found.points for value in points.y]
+def _all_scores(panel: Slice) -> list[float]:
+    return [value for points in panel.points for value in points.y]
 
 
 def spec(found: Slice) -> Spec:
@@ -154,7 +154,7 @@ def spec(found: Slice) -> Spec:
             "x": rounded(places(found, points)),
             "y": rounded(points.y), "text": list(points.trials),
             "marker": {"color": STATUSES[points.status], "size": 5, "opacity": 0.55},
-            "customdata": [str(each) for each in points.x],
+            "customdata": [str(value) for value in points.x],
             "hovertemplate": "trial %{text}<br>%{customdata}: %{y:.5g}<extra></extra>",
         }
         for points in found.points
@@ -180,15 +180,15 @@ def spec(found: Slice) -> Spec:
     return {"data": traces, "layout": layout}
 
 
-def _x_axis(found: Slice) -> Spec:
-    if found.categories:
-        count = len(found.categories)
-        ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(found.categories)}
+def _x_axis(panel: Slice) -> Spec:
+    if panel.categories:
+        count = len(panel.categories)
+        ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(panel.categories)}
         return axis("", range=[-0.5, count - 0.5], **ticks)
-    if not found.log:
+    if not panel.log:
         return axis("")
     # A trial given by hand may have switched the parameter off: 0 has no place on a log axis.
-    values = [place for points in found.points for place in places(found, points) if place > 0]
+    values = [place for points in panel.points for place in places(panel, points) if place > 0]
     return axis("", log=True, **(log_ticks(min(values), max(values)) if values else {}))
 
 
