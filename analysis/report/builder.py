@@ -67,45 +67,45 @@ def write(
 
     options = options or Options()
     tracker = Tracker(tracking_uri)
-    found = [results.collect(name, tracker) for name in dict.fromkeys(studies)]
-    for each in found:
-        log.info("%s: %s runs", each.name, f"{len(each.trials):,}")
-        for note in each.notes:
+    study_results = [results.collect(name, tracker) for name in dict.fromkeys(studies)]
+    for study in study_results:
+        log.info("%s: %s runs", study.name, f"{len(study.trials):,}")
+        for note in study.notes:
             log.warning("note: %s", note)
-    chapters = _chapters(found, options)
+    chapters = _chapters(study_results, options)
     out.mkdir(parents=True, exist_ok=True)
-    lists = [out / f"{prefix}trials.csv" for prefix in _prefixes(found)]
-    for study, path in zip(found, lists, strict=True):
+    lists = [out / f"{prefix}trials.csv" for prefix in _prefixes(study_results)]
+    for study, path in zip(study_results, lists, strict=True):
         write_trials(study, path)
-    whole = page.Page(_title(found), chapters, _made(), _footnotes(tracker))
+    whole = page.Page(_title(study_results), chapters, _made(), _footnotes(tracker))
     files = page.write_files(whole, out)
     index = out / "index.html"
     index.write_text(page.render(whole), encoding="utf-8")
     return [index, *lists, *files]
 
 
-def _chapters(found: list[StudyResults], options: Options) -> tuple[Chapter, ...]:
+def _chapters(studies: list[StudyResults], options: Options) -> tuple[Chapter, ...]:
     """The comparison of several studies first, then one chapter each."""
     from analysis.report.page import Chapter
     from analysis.report.sections import groups
 
     chapters = [
-        Chapter(each.title, subtitle(each), sections(each, options), prefix)
-        for each, prefix in zip(found, _prefixes(found), strict=True)
+        Chapter(study.title, subtitle(study), sections(study, options), prefix)
+        for study, prefix in zip(studies, _prefixes(studies), strict=True)
     ]
-    if len(found) == 1:
+    if len(studies) == 1:
         return tuple(chapters)
-    whole = [(each.name, each) for each in found]
+    whole = [(study.name, study) for study in studies]
     section = groups.section(whole, "Studies side by side", "study")
     return Chapter("Comparison", "", (section,), "all-"), *chapters
 
 
-def _prefixes(found: Sequence[StudyResults]) -> list[str]:
+def _prefixes(studies: Sequence[StudyResults]) -> list[str]:
     from analysis.report.page import slug
 
-    if len(found) == 1:
+    if len(studies) == 1:
         return [""]
-    return [f"{number}-{slug(each.name)}-" for number, each in enumerate(found, start=1)]
+    return [f"{number}-{slug(study.name)}-" for number, study in enumerate(studies, start=1)]
 
 
 def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
@@ -125,7 +125,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
 
     entries = comparison.entries_of(results)
     models = images.load_models(results)
-    found = [
+    parts = [
         overview.section(
             results,
             comparison.headline(results, entries),
@@ -148,7 +148,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         failures.section(results),
         provenance.section(results),
     ]
-    return tuple(section for section in found if section is not None and section.blocks)
+    return tuple(section for section in parts if section is not None and section.blocks)
 
 
 def _groups(results: StudyResults, by: str | None) -> Section | None:
@@ -157,10 +157,10 @@ def _groups(results: StudyResults, by: str | None) -> Section | None:
     if by is None:
         return None
     try:
-        found = groups.split(results, by)
+        members = groups.split(results, by)
     except groups.GroupError as error:
         raise ReportError(str(error)) from error
-    return groups.section(found, f"Grouped by {by}", by)
+    return groups.section(members, f"Grouped by {by}", by)
 
 
 def _compared(results: StudyResults, keys: Sequence[str]) -> Section | None:
@@ -284,17 +284,17 @@ def attach_files(
                 tracker.attach(parent.run_id, path, below.as_posix())
 
 
-def _embeddings(given: Sequence[str]) -> tuple[EmbeddingMethod, ...]:
-    if unknown := [name for name in given if name not in EMBEDDINGS]:
+def _embeddings(methods: Sequence[str]) -> tuple[EmbeddingMethod, ...]:
+    if unknown := [name for name in methods if name not in EMBEDDINGS]:
         raise ReportError(f"--embedding {unknown[0]!r} is unknown: {', '.join(EMBEDDINGS)}")
-    return tuple(dict.fromkeys(given))  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(methods))  # type: ignore[arg-type]
 
 
 def _only_study(tracking_uri: str | None) -> list[str]:
     """The tracker's study, if it holds just one."""
     tracker = Tracker(tracking_uri)
-    known = tracker.studies()
-    if len(known) == 1:
-        return known
-    listed = f"there are: {', '.join(map(repr, known))}" if known else "it holds none"
+    studies = tracker.studies()
+    if len(studies) == 1:
+        return studies
+    listed = f"there are: {', '.join(map(repr, studies))}" if studies else "it holds none"
     raise ReportError(f"name a study of {tracker.uri} with --study; {listed}")

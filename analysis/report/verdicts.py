@@ -70,17 +70,17 @@ def comparison_sentences(
     size = fine.with_unit(abs(difference.mean))
     if conclusion == "uncertain":
         side = "better" if comparison.gain >= 0 else "worse"
-        found = [
+        sentences = [
             f"Whether {who} beats the reference is not certain: it is {size} {side} "
             f"({_paired(comparison, fine, comparisons)})."
         ]
-        return [*found, *_why_uncertain(comparison, fine)]
+        return [*sentences, *_why_uncertain(comparison, fine)]
     verb = "beats" if conclusion == "better" else "is worse than"
     tested = _paired(comparison, fine, comparisons)
-    found = [f"{who} {verb} the reference by {size} ({tested})."]
+    sentences = [f"{who} {verb} the reference by {size} ({tested})."]
     if comparison.p_sign_flip > ALPHA:
-        found.append(_sign_flip_remark(comparison))
-    return found
+        sentences.append(_sign_flip_remark(comparison))
+    return sentences
 
 
 def _why_uncertain(comparison: PairedComparison, fine: Quantity) -> list[str]:
@@ -153,21 +153,21 @@ def order_sentences(confirmation: Confirmation, names: Names, metric: Quantity) 
         doubt = "" if order.settled else ", though the seeds do not tell every pair apart"
         return [f"The order of the {count} confirmed configurations held ({tau}){doubt}."]
     fine = metric.difference()
-    found = [f"The order of the {count} confirmed configurations did not hold ({tau})."]
+    sentences = [f"The order of the {count} confirmed configurations did not hold ({tau})."]
     for swap in order.swaps:
         ahead, behind = _name(swap.configuration, names), _name(swap.reference, names)
         certain = swap.conclusion == "better"
         weight = "more than chance explains" if certain else "which chance alone can explain"
-        found.append(
+        sentences.append(
             f"{ahead} came out ahead of {behind} by {fine.with_unit(abs(swap.difference.mean))}, "
             f"{weight} (p {format_p(swap.p_holm)}, corrected for all pairs)."
         )
     if any(swap.reference == confirmation.winner.configuration for swap in order.swaps):
-        found.append(
+        sentences.append(
             "The winner stays the one that validation chose: choosing again by test scores would "
             "make them optimistic in turn."
         )
-    return found
+    return sentences
 
 
 def missing_sentences(confirmation: Confirmation, names: Names) -> list[str]:

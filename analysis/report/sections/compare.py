@@ -33,19 +33,19 @@ class CompareError(ValueError):
 
 def section(results: StudyResults, keys: Sequence[str]) -> Section:
     """Trials by their keys or run ids; raises CompareError where one is unknown."""
-    chosen = choose(results, keys)
-    differing, same = settings_table(chosen)
+    trials = choose(results, keys)
+    differing, same = settings_table(trials)
     blocks: list[Block] = [
         TableBlock(differing, "compared_settings"),
         Prose(f"{same} other settings are the same for all."),
-        TableBlock(scores_table(results, chosen), "compared_scores"),
+        TableBlock(scores_table(results, trials), "compared_scores"),
     ]
     metrics = list(dict.fromkeys([*(o.metric for o in results.objectives), *METRICS]))
-    history = runs.histories(chosen["run_id"], metrics, tracker=results.tracker)
-    drawn = [courses_of(chosen, history, metric) for metric in metrics]
+    history = runs.histories(trials["run_id"], metrics, tracker=results.tracker)
+    drawn = [courses_of(trials, history, metric) for metric in metrics]
     blocks.append(Plots(tuple(courses.plot(course) for course in drawn if course.curves)))
-    blocks += _pictures(results, chosen)
-    blocks += [Command(text) for text in commands(results, chosen)]
+    blocks += _pictures(results, trials)
+    blocks += [Command(text) for text in commands(results, trials)]
     return Section("compared", "Side by side", tuple(blocks))
 
 
@@ -59,9 +59,9 @@ def choose(results: StudyResults, keys: Sequence[str]) -> pd.DataFrame:
     for key in unique:
         fitting = trials.index[(trials["trial"] == key) | (trials["run_id"] == key)]
         if fitting.empty:
-            known = ", ".join(results.ranked["trial"].tolist()[:5])
+            best = ", ".join(results.ranked["trial"].tolist()[:5])
             raise CompareError(
-                f"--compare {key!r}: the study has no such trial; its best are {known or 'none'}"
+                f"--compare {key!r}: the study has no such trial; its best are {best or 'none'}"
             )
         places.append(fitting[-1])
     return trials.loc[places]
@@ -125,14 +125,14 @@ def courses_of(chosen: pd.DataFrame, history: pd.DataFrame, metric: str) -> Cour
     return Courses(metric, tuple(lines))
 
 
-def _pictures(results: StudyResults, chosen: pd.DataFrame) -> list[Block]:
+def _pictures(results: StudyResults, trials: pd.DataFrame) -> list[Block]:
     """The same images by each trial that has weights; a note for each that has none."""
     if results.examples is None:
         return [Prose("The tracker holds no example images, so none are shown.", "notice")]
     lines: list[tuple[str, Any]] = []
     notes: list[Block] = []
     places = spread(results.examples.labels, SHOWN)
-    for trial in chosen.to_dict("records"):
+    for trial in trials.to_dict("records"):
         try:
             model = load(results.tracker, trial["run_id"], trial["trial"])
         except WeightsError as error:

@@ -88,27 +88,27 @@ def section(results: StudyResults, entries: list[Entry]) -> Section:
 
 def entries_of(results: StudyResults) -> list[Entry]:
     """All rows: confirmed configurations, best trials, reference, baselines, printed figures."""
-    found = confirmed.entries(results, SCORES, Entry)
-    chosen = results.ranked.iloc[:BEST]
-    for place, (_, trial) in enumerate(chosen.iterrows()):
+    entries = confirmed.entries(results, SCORES, Entry)
+    best = results.ranked.iloc[:BEST]
+    for place, (_, trial) in enumerate(best.iterrows()):
         group = "winner" if place == 0 else "best"
-        found.append(_trial(trial, f"{place + 1}. trial {trial['trial']}", group))
+        entries.append(_trial(trial, f"{place + 1}. trial {trial['trial']}", group))
     if results.reference is not None:
         name = f"reference (trial {results.reference['trial']})"
-        found.append(_trial(results.reference, name, "reference"))
-    found += baselines(results)
+        entries.append(_trial(results.reference, name, "reference"))
+    entries += baselines(results)
     if printed_applies(results):
-        found.append(
+        entries.append(
             Entry.plain("reference system R2 as printed", "printed", "test", dict(PRINTED))
         )
-    return [entry for entry in found if entry.scores]
+    return [entry for entry in entries if entry.scores]
 
 
 def _trial(trial: pd.Series[Any], name: str, group: str) -> Entry:
     scores = {
-        each: float(trial[f"{METRIC}val/{each}"])
-        for each in SCORES
-        if pd.notna(trial.get(f"{METRIC}val/{each}"))
+        score: float(trial[f"{METRIC}val/{score}"])
+        for score in SCORES
+        if pd.notna(trial.get(f"{METRIC}val/{score}"))
     }
     note = class_note(trial.to_dict())
     return Entry.plain(f"{name}, {note}" if note else name, group, "val", scores)
@@ -116,7 +116,7 @@ def _trial(trial: pd.Series[Any], name: str, group: str) -> Entry:
 
 def baselines(results: StudyResults) -> list[Entry]:
     """From baselines.json; doing nothing is measured on the examples where that file lacks it."""
-    found = []
+    entries = []
     for row in results.baselines:
         scores = {name: float(row[name]) for name in SCORES if _is_number(row.get(name))}
         name = str(row.get("name", "baseline"))
@@ -124,10 +124,10 @@ def baselines(results: StudyResults) -> list[Entry]:
             name += f", {row['components']} components"
         images = int(row["n"]) if _is_number(row.get("n")) else None
         split = str(row.get("split", "val"))
-        found.append(Entry.plain(name, "baseline", split, scores, images))
-    if results.examples is not None and not any(e.name == DO_NOTHING for e in found):
-        found.insert(0, do_nothing(results.examples))
-    return found
+        entries.append(Entry.plain(name, "baseline", split, scores, images))
+    if results.examples is not None and not any(e.name == DO_NOTHING for e in entries):
+        entries.insert(0, do_nothing(results.examples))
+    return entries
 
 
 def _is_number(value: Any) -> bool:
@@ -153,8 +153,8 @@ def image_scores(images: Any, clean: Any) -> dict[str, float]:
     from vae_trainables import metrics
 
     first, second = (
-        torch.from_numpy(np.asarray(each, np.float32) / (255 if each.dtype == np.uint8 else 1))
-        for each in (images, clean)
+        torch.from_numpy(np.asarray(batch, np.float32) / (255 if batch.dtype == np.uint8 else 1))
+        for batch in (images, clean)
     )
     measures = {"mse": metrics.mse, "psnr": metrics.psnr, "ssim": metrics.ssim}
     return {name: float(measure(first, second).mean()) for name, measure in measures.items()}
@@ -211,31 +211,29 @@ def _row(entry: Entry, present: list[str], most: int) -> dict[str, Any]:
 
 def best_table(results: StudyResults, limit: int = LISTED) -> Table:
     """The best finished trials with their searched parameters."""
-    chosen = results.ranked.iloc[:limit]
+    best = results.ranked.iloc[:limit]
     metrics = [objective.metric for objective in results.objectives]
     metrics += [name for name in ("val/psnr", "val/ssim", "val/neg_elbo") if name not in metrics]
     data: dict[str, Any] = {
-        "place": range(1, len(chosen) + 1),
-        "trial": chosen["trial"].tolist(),
+        "place": range(1, len(best) + 1),
+        "trial": best["trial"].tolist(),
     }
     columns = [Column("place", "place", spec="d"), Column("trial", "trial")]
     for metric in metrics:
-        if METRIC + metric in chosen and chosen[METRIC + metric].notna().any():
-            data[metric] = chosen[METRIC + metric].tolist()
+        if METRIC + metric in best and best[METRIC + metric].notna().any():
+            data[metric] = best[METRIC + metric].tolist()
             columns.append(Column.of(quantity(metric), metric))
-    notes = [class_note(trial) for trial in chosen.to_dict("records")]
+    notes = [class_note(trial) for trial in best.to_dict("records")]
     if any(notes):
         data["classes"] = [note or None for note in notes]
         columns.append(Column("classes", "classes"))
     for name in results.varied:
-        values = chosen[PARAM + name]
+        values = best[PARAM + name]
         numeric = pd.api.types.is_numeric_dtype(values) and values.dtype != bool
         data[PARAM + name] = values.tolist()
         columns.append(Column(PARAM + name, name, spec=".4g" if numeric else None))
     frame = pd.DataFrame(data)
-    shown = (
-        f"{len(chosen)} of {len(results.ranked)}" if len(chosen) < len(results.ranked) else "all"
-    )
+    shown = f"{len(best)} of {len(results.ranked)}" if len(best) < len(results.ranked) else "all"
     note = f"Shown: {shown} finished trials. Every trial with every setting is in trials.csv."
     return Table((columns[1], columns[0], *columns[2:]), frame, "Best trials", note)
 
@@ -325,13 +323,13 @@ def _number(what: str, entry: Entry, name: str) -> KeyNumber:
 def _unconfirmed(results: StudyResults) -> str:
     winner, reference = results.winner, results.reference
     assert winner is not None
-    known = quantity(results.objective.metric)
+    measure = quantity(results.objective.metric)
     column = results.objective.column
-    text = f"The search's best is trial {winner['trial']} with {_said(known, winner[column])}"
+    text = f"The search's best is trial {winner['trial']} with {_said(measure, winner[column])}"
     same = reference is not None and reference["trial"] == winner["trial"]
     if reference is None or same or pd.isna(reference.get(column)):
         return text + ". It is not confirmed on fresh seeds, so part of this is luck."
-    fine = known.difference()
+    fine = measure.difference()
     gap = sign(results.objective.direction) * (winner[column] - reference[column])
     side = "better" if gap > 0 else "worse"
     return (
@@ -340,8 +338,8 @@ def _unconfirmed(results: StudyResults) -> str:
     )
 
 
-def _said(known: Quantity, value: float) -> str:
-    return f"{known.label} {known.with_unit(value)}"
+def _said(measure: Quantity, value: float) -> str:
+    return f"{measure.label} {measure.with_unit(value)}"
 
 
 def baseline_sentences(judged: Entry, rivals: list[Entry], metric: str) -> list[str]:
@@ -349,24 +347,26 @@ def baseline_sentences(judged: Entry, rivals: list[Entry], metric: str) -> list[
     name = metric.rpartition("/")[2]
     if not any(name in rival.scores for rival in rivals):
         name = "psnr"
-    known = quantity(name)
-    if name not in judged.scores or known.direction is None:
+    measure = quantity(name)
+    if name not in judged.scores or measure.direction is None:
         return []
     same = [e for e in rivals if name in e.scores and e.split == judged.split]
-    chosen = same or [e for e in rivals if name in e.scores]
-    better = sign(known.direction)
+    comparable = same or [e for e in rivals if name in e.scores]
+    better = sign(measure.direction)
     mine = judged.scores[name]
-    beaten = [e.name for e in chosen if better * (mine - e.scores[name]) > 0]
-    ahead = [e for e in chosen if better * (mine - e.scores[name]) <= 0]
-    if not chosen:
+    beaten = [e.name for e in comparable if better * (mine - e.scores[name]) > 0]
+    ahead = [e for e in comparable if better * (mine - e.scores[name]) <= 0]
+    if not comparable:
         return []
     where = f" (winner on {SPLITS[judged.split]}, baselines on other images)" if not same else ""
-    found = f"By {known.label}{where} it beats " + (_listed(beaten) if beaten else "no baseline")
+    sentence = f"By {measure.label}{where} it beats " + (
+        _listed(beaten) if beaten else "no baseline"
+    )
     if ahead:
-        found += "; it does not beat " + _listed(
-            [f"{each.name} ({known.with_unit(each.scores[name])})" for each in ahead]
+        sentence += "; it does not beat " + _listed(
+            [f"{rival.name} ({measure.with_unit(rival.scores[name])})" for rival in ahead]
         )
-    return [found + "."]
+    return [sentence + "."]
 
 
 def _listed(names: list[str]) -> str:

@@ -70,11 +70,11 @@ def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:
     column = results.objective.column
     if column not in results.search:
         return {}
-    known = results.search.set_index("trial")[column].to_dict()
+    scores = results.search.set_index("trial")[column].to_dict()
     reference = results.reference
     if reference is not None and reference["phase"] != CONFIRM:
-        known[REFERENCE] = reference[column]
-    return {key: float(known[key]) for key in [*keys, REFERENCE] if pd.notna(known.get(key))}
+        scores[REFERENCE] = reference[column]
+    return {key: float(scores[key]) for key in [*keys, REFERENCE] if pd.notna(scores.get(key))}
 
 
 def test_metric(results: StudyResults) -> str:
@@ -84,28 +84,28 @@ def test_metric(results: StudyResults) -> str:
 
 def findings(results: StudyResults) -> tuple[Confirmation, Confirmations] | None:
     """The confirmation, judged by the objective on the test split; None where there is none."""
-    found = collect(results)
+    collected = collect(results)
     metric = test_metric(results)
-    if found is None or METRIC + metric not in found.runs:
+    if collected is None or METRIC + metric not in collected.runs:
         return None
-    runs = found.runs.assign(value=found.runs[METRIC + metric])
+    runs = collected.runs.assign(value=collected.runs[METRIC + metric])
     validation = results.objective.column if results.objective.column in runs else None
     confirmation = confirm(
         runs,
         metric=metric,
         direction=results.objective.direction,
         reference=REFERENCE,
-        search_scores=found.search_scores,
+        search_scores=collected.search_scores,
         search_seeds=results.seeds_per_configuration,
         validation=validation,
     )
-    return confirmation, found
+    return confirmation, collected
 
 
 def sentences(results: StudyResults) -> tuple[str, ...]:
     """The verdict; empty without a confirmation."""
-    found = findings(results)
-    return () if found is None else verdict(found[0], names=_capitals(found[1].labels))
+    outcome = findings(results)
+    return () if outcome is None else verdict(outcome[0], names=_capitals(outcome[1].labels))
 
 
 def _capitals(labels: dict[str, str]) -> dict[str, str]:
@@ -114,10 +114,10 @@ def _capitals(labels: dict[str, str]) -> dict[str, str]:
 
 def entries(results: StudyResults, scores: Sequence[str], make: Callable[..., E]) -> list[E]:
     """Rows for the comparison: mean over seeds on the test split, with intervals."""
-    found = findings(results)
-    if found is None:
+    outcome = findings(results)
+    if outcome is None:
         return []
-    confirmation, runs = found
+    confirmation, runs = outcome
     rows = []
     for place, confirmed in enumerate(confirmation.configurations):
         mine = runs.runs[runs.runs["configuration"] == confirmed.configuration]
@@ -153,10 +153,10 @@ def _finite(values: pd.Series[Any]) -> pd.Series[Any]:
 
 def section(results: StudyResults) -> Section | None:
     """Forest plot, tables and robustness; None where nothing was confirmed."""
-    found = findings(results)
-    if found is None:
+    outcome = findings(results)
+    if outcome is None:
         return None
-    confirmation, runs = found
+    confirmation, runs = outcome
     scores = {
         str(name): dict(
             zip(rows["seed"].astype(int), rows[METRIC + confirmation.metric], strict=True)
@@ -189,20 +189,20 @@ def _test_opened(runs: pd.DataFrame) -> str:
     )
 
 
-def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
-    rows, notes = robustness_rows(results, found)
+def _robustness(results: StudyResults, runs: Confirmations) -> list[Block]:
+    rows, notes = robustness_rows(results, runs)
     blocks: list[Block] = [Prose(note, "notice") for note in notes]
     if rows.empty:
         return blocks
-    keys = [REFERENCE, *(label for label in found.labels if label != REFERENCE)]
-    order = [found.marked(key) for key in keys]
-    judged = found.runs.get(PARAM + "eval_noise_factor")
+    keys = [REFERENCE, *(label for label in runs.labels if label != REFERENCE)]
+    order = [runs.marked(key) for key in keys]
+    judged = runs.runs.get(PARAM + "eval_noise_factor")
     at = None if judged is None else float(judged.iloc[0])
     plots = [
         robustness.plot(
             robustness.info(
                 rows, kind, ROBUSTNESS_METRIC, order=order,
-                reference=found.marked(REFERENCE), judged_at=at,
+                reference=runs.marked(REFERENCE), judged_at=at,
                 baselines=_baseline_curves(results),
             )
         )
@@ -213,20 +213,20 @@ def _robustness(results: StudyResults, found: Confirmations) -> list[Block]:
     images = f", on the first {counts[0]:.0f} test images" if len(counts) == 1 else ""
     text = (
         f"{measure} over kinds and factors of noise{images}: mean over seeds with its 95 % "
-        f"interval. {_trained_on(found)} A model below the noisy input does harm there."
+        f"interval. {_trained_on(runs)} A model below the noisy input does harm there."
     )
     return [*blocks, Prose(text), Plots(tuple(plots))]
 
 
-def _trained_on(found: Confirmations) -> str:
+def _trained_on(runs: Confirmations) -> str:
     """Which noise each configuration was trained on."""
-    first = found.runs.drop_duplicates("configuration")
+    first = runs.runs.drop_duplicates("configuration")
     columns = [PARAM + "noise_kind", PARAM + "noise_factor"]
     if not set(columns) <= set(first):
         return ""
     rows = first[["configuration", *columns]].itertuples(index=False, name=None)
     parts = [
-        f"{found.marked(name)} on {robustness.kind_name(str(kind))} noise of factor {factor:.3g}"
+        f"{runs.marked(name)} on {robustness.kind_name(str(kind))} noise of factor {factor:.3g}"
         for name, kind, factor in rows
     ]
     return f"Trained: {'; '.join(parts)}."

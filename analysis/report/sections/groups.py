@@ -38,19 +38,19 @@ def split(results: StudyResults, by: str) -> Groups:
     name = ALIASES.get(by, by)
     column = PARAM + name if PARAM + name in results.trials else name
     if column not in results.trials:
-        known = results.parameters
+        parameters = results.parameters
         raise GroupError(
             f"--group-by {by!r}: no trial of {results.name!r} has such a parameter; "
-            f"there are: {', '.join(known) or 'none'}"
+            f"there are: {', '.join(parameters) or 'none'}"
         )
     values = results.search[column].map(label)
-    chosen = values.value_counts().index[:MOST]
+    largest = values.value_counts().index[:MOST]
     return [
         (
             value if _is_word(value) else f"{name} {value}",
             replace(results, trials=results.search[values == value]),
         )
-        for value in sorted(chosen)
+        for value in sorted(largest)
     ]
 
 
@@ -108,18 +108,20 @@ def _row(name: str, results: StudyResults) -> dict[str, Any]:
         "hours": compute_hours(results.trials)[0],
         "best": None if winner is None else winner["trial"],
     }
-    return row | {each: None if winner is None else winner.get(METRIC + each) for each in SCORES}
+    return row | {
+        metric: None if winner is None else winner.get(METRIC + metric) for metric in SCORES
+    }
 
 
-def _small_multiples(found: Groups) -> list[Plot]:
+def _small_multiples(members: Groups) -> list[Plot]:
     """One panel per group with the same limits."""
-    metric = found[0][1].objective.metric
+    metric = members[0][1].objective.metric
     panels: list[tuple[str, curves.Curves]] = []
-    for name, results in found:
-        chosen = curves.choose(results, CURVES)
-        history = runs.histories(chosen["run_id"], [metric], tracker=results.tracker)
-        panels.append((name, curves.info(results, chosen, history, metric)))
-    panels = [(name, each) for name, each in panels if each.curves]
+    for name, results in members:
+        trials = curves.choose(results, CURVES)
+        history = runs.histories(trials["run_id"], [metric], tracker=results.tracker)
+        panels.append((name, curves.info(results, trials, history, metric)))
+    panels = [(name, panel) for name, panel in panels if panel.curves]
     if not panels:
         return []
     view = curves.common_view([panel for _, panel in panels])

@@ -35,7 +35,7 @@ class Models:
 
 def load_models(results: StudyResults) -> Models:
     """Winner and reference, as far as their weights are in the tracker."""
-    found: dict[str, TrainedModel] = {}
+    by_role: dict[str, TrainedModel] = {}
     tried: set[str] = set()
     notes = []
     for role, trial in (("winner", results.winner), ("reference", results.reference)):
@@ -43,10 +43,10 @@ def load_models(results: StudyResults) -> Models:
             continue
         tried.add(trial["run_id"])
         try:
-            found[role] = load(results.tracker, trial["run_id"], trial["trial"])
+            by_role[role] = load(results.tracker, trial["run_id"], trial["trial"])
         except WeightsError as error:
             notes.append(f"No pictures of the {role}: {error}.")
-    return Models(found, tuple(notes))
+    return Models(by_role, tuple(notes))
 
 
 def denoising(results: StudyResults, models: Models) -> Section | None:
@@ -69,8 +69,8 @@ def denoising(results: StudyResults, models: Models) -> Section | None:
 def dataset_of(results: StudyResults) -> str:
     """The data set that the study was judged on; empty where unknown."""
     trial = results.winner if results.winner is not None else results.reference
-    found = None if trial is None else trial.get(PARAM + "dataset")
-    return str(found or results.info.get("reference", {}).get("dataset", ""))
+    name = None if trial is None else trial.get(PARAM + "dataset")
+    return str(name or results.info.get("reference", {}).get("dataset", ""))
 
 
 def class_names(results: StudyResults, labels: NDArray[np.int64]) -> list[str]:
@@ -92,40 +92,40 @@ def spread(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     rank = np.zeros(len(labels), dtype=int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())
-    chosen = sorted(order.tolist(), key=lambda i: (rank[i], labels[i]))[:count]
-    return np.asarray(sorted(chosen, key=lambda i: (labels[i], i)), dtype=np.int64)
+    indices = sorted(order.tolist(), key=lambda i: (rank[i], labels[i]))[:count]
+    return np.asarray(sorted(indices, key=lambda i: (labels[i], i)), dtype=np.int64)
 
 
 def _lines(
-    models: Models, examples: Examples, chosen: NDArray[np.int64]
+    models: Models, examples: Examples, indices: NDArray[np.int64]
 ) -> list[tuple[str, NDArray[Any]]]:
     """(who, images) of everyone, from clean to winner."""
-    found: list[tuple[str, NDArray[Any]]] = [("clean", examples.images[chosen])]
+    lines: list[tuple[str, NDArray[Any]]] = [("clean", examples.images[indices])]
     if not np.array_equal(examples.images, examples.noisy):
-        found.append(("noisy input", examples.noisy[chosen]))
+        lines.append(("noisy input", examples.noisy[indices]))
     for name, images in examples.baselines.items():
-        if len(images) > chosen.max(initial=-1):
-            found.append((name, images[chosen]))
+        if len(images) > indices.max(initial=-1):
+            lines.append((name, images[indices]))
     for role in ("reference", "winner"):
         if role in models.by_role:
             model = models.by_role[role]
-            made = model.denoise(examples.noisy[chosen], examples.labels[chosen])
+            made = model.denoise(examples.noisy[indices], examples.labels[indices])
             note = f", {model.class_note}" if model.class_note else ""
-            found.append((f"{role} ({model.trial}{note})", made))
-    return found
+            lines.append((f"{role} ({model.trial}{note})", made))
+    return lines
 
 
 def denoising_grid(results: StudyResults, models: Models, examples: Examples) -> Grid:
     """One image of each class by everyone, each with its PSNR."""
-    chosen = spread(examples.labels, SHOWN)
-    names = class_names(results, examples.labels[chosen])
-    clean = examples.images[chosen]
+    indices = spread(examples.labels, SHOWN)
+    names = class_names(results, examples.labels[indices])
+    clean = examples.images[indices]
     rows = []
-    for who, images in _lines(models, examples, chosen):
-        texts = None if who == "clean" else [f"{each:.1f}" for each in psnr(images, clean)]
+    for who, images in _lines(models, examples, indices):
+        texts = None if who == "clean" else [f"{value:.1f}" for value in psnr(images, clean)]
         rows.append(pictures.row(who, images, names, texts=texts))
     caption = (
-        f"The same {len(chosen)} {examples.split_name} images by everyone, {examples.noise}; "
+        f"The same {len(indices)} {examples.split_name} images by everyone, {examples.noise}; "
         "below each its PSNR in dB."
     )
     return Grid("denoising_grid", "Side by side", caption, tuple(rows), tuple(names))
@@ -147,19 +147,19 @@ def case_grids(results: StudyResults, models: Models, examples: Examples) -> lis
     made = winner.denoise(examples.noisy, examples.labels)
     order = np.argsort(psnr(made, examples.images))[::-1]
     middle = len(order) // 2 - CASES // 2
-    chosen = {
+    cases = {
         "best": order[:CASES],
         "median": order[middle : middle + CASES],
         "worst": order[-CASES:],
     }
-    indices = np.concatenate(list(chosen.values()))
+    indices = np.concatenate(list(cases.values()))
     names = class_names(results, examples.labels[indices])
-    kinds = [kind for kind, places in chosen.items() for _ in places]
+    kinds = [kind for kind, places in cases.items() for _ in places]
     headings = [f"{kind}: {name}" for kind, name in zip(kinds, names, strict=True)]
     clean = examples.images[indices]
     rows = []
     for who, images in _lines(models, examples, indices):
-        texts = None if who == "clean" else [f"{each:.1f}" for each in psnr(images, clean)]
+        texts = None if who == "clean" else [f"{value:.1f}" for value in psnr(images, clean)]
         rows.append(pictures.row(who, images, headings, texts=texts))
     caption = (
         f"By the winner's PSNR among {len(examples.images)} {examples.split_name} images: the "

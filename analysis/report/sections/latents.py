@@ -38,8 +38,8 @@ def section(results: StudyResults, models: Models, methods: tuple[EmbeddingMetho
     if not with_codes:
         return Section("latent", "Latent space", (Prose("These models have no latent."),))
     codes = {role: model.codes(examples.codes_images) for role, model in with_codes.items()}
-    for role, found in codes.items():
-        rows.append(_numbers(results, role, models.by_role[role], found, examples))
+    for role, its_codes in codes.items():
+        rows.append(_numbers(results, role, models.by_role[role], its_codes, examples))
     for method in methods:
         pictures, complaints = _pictures(results, models, codes, examples, method)
         blocks += [Prose(complaint, "notice") for complaint in complaints]
@@ -105,11 +105,11 @@ def _silhouette(codes: Any, examples: Examples) -> float | None:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     frame = pd.DataFrame(rows)
-    known = [name for name in TRACKED if frame[name].notna().any()]
+    tracked = [name for name in TRACKED if frame[name].notna().any()]
     columns = [
         Column("model", "model"),
         Column("latent", "latent dimensions", spec="d"),
-        *(Column.of(quantity(name), name) for name in known),
+        *(Column.of(quantity(name), name) for name in tracked),
     ]
     if "pca" in frame:
         columns.append(Column("pca", "variance on two components", "%", spec=".1f"))

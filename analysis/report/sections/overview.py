@@ -71,26 +71,26 @@ def _winner_numbers(results: StudyResults) -> list[KeyNumber]:
     if winner is None:
         return [KeyNumber("best trial", "none yet", "no trial has finished")]
     columns = dict.fromkeys([results.objective.column, *(METRIC + name for name in SCORES)])
-    found = []
+    numbers = []
     for column in columns:
         if column in winner and pd.notna(winner[column]):
-            known = quantity(column.removeprefix(METRIC))
-            value = known.with_unit(winner[column])
-            found.append(KeyNumber(f"best {known.label}", value, _against(results, column)))
-    return found
+            measure = quantity(column.removeprefix(METRIC))
+            value = measure.with_unit(winner[column])
+            numbers.append(KeyNumber(f"best {measure.label}", value, _against(results, column)))
+    return numbers
 
 
 def _against(results: StudyResults, column: str) -> str:
     """Whose score it is, and how far from the reference's."""
     winner, reference = results.winner, results.reference
-    known = quantity(column.removeprefix(METRIC))
+    measure = quantity(column.removeprefix(METRIC))
     assert winner is not None
-    if reference is None or known.direction is None or pd.isna(reference.get(column)):
+    if reference is None or measure.direction is None or pd.isna(reference.get(column)):
         return f"trial {winner['trial']}"
     if reference["trial"] == winner["trial"]:
         return f"trial {winner['trial']}, the reference itself"
-    gap = sign(known.direction) * (winner[column] - reference[column])
-    size = known.with_unit(abs(gap))
+    gap = sign(measure.direction) * (winner[column] - reference[column])
+    size = measure.with_unit(abs(gap))
     return f"trial {winner['trial']}, {size} {'better' if gap >= 0 else 'worse'} than the reference"
 
 
@@ -127,19 +127,19 @@ def _hours(hours: float) -> str:
 
 def warnings(results: StudyResults) -> list[str]:
     """What a reader must know before believing anything."""
-    found = list(results.notes)
+    sentences = list(results.notes)
     if running := results.count("running"):
-        found.append(
+        sentences.append(
             f"The study is not over: {running} trials are running. All of this may change."
         )
     if results.winner is None:
-        found.append("No trial has finished, so there is no winner and nothing to compare.")
+        sentences.append("No trial has finished, so there is no winner and nothing to compare.")
     if results.foreign_runs:
-        found.append(
+        sentences.append(
             f"{results.foreign_runs} runs in this experiment are no trials of this study; they are "
             "left out."
         )
-    return found
+    return sentences
 
 
 def spent_section(results: StudyResults) -> Section:
@@ -156,40 +156,40 @@ def spent(results: StudyResults) -> list[tuple[str, str]]:
     settings: dict[str, Any] = dict(results.info.get("settings", {}))
     goals = ", ".join(f"{o.direction} {quantity(o.metric).header}" for o in results.objectives)
     status = results.search["status"].value_counts()
-    found = [
+    facts = [
         ("objective", goals),
         ("trials", ", ".join(f"{n:,} {str(name).replace('_', ' ')}" for name, n in status.items())),
         ("epochs trained", f"{total_epochs(trials):,} in all"),
     ]
     extra = len(trials) - len(results.search)
     if extra:
-        found.append(("confirmation", f"{extra} further runs on fresh seeds"))
+        facts.append(("confirmation", f"{extra} further runs on fresh seeds"))
     shown = ("sampler", "scheduler", "seeds", "dataset")
-    found += [(name, str(settings[name])) for name in shown if settings.get(name) is not None]
-    return found + _times(trials)
+    facts += [(name, str(settings[name])) for name in shown if settings.get(name) is not None]
+    return facts + _times(trials)
 
 
 def _times(trials: pd.DataFrame) -> list[tuple[str, str]]:
     start, end = trials["started"].min(), trials["ended"].max()
     if pd.isna(start):
         return []
-    found = [("first trial began", f"{start:%Y-%m-%d %H:%M} UTC")]
+    facts = [("first trial began", f"{start:%Y-%m-%d %H:%M} UTC")]
     if not pd.isna(end):
-        found.append(("last trial ended", f"{end:%Y-%m-%d %H:%M} UTC"))
-        found.append(("from first to last", str((end - start).round("s")).replace("0 days ", "")))
+        facts.append(("last trial ended", f"{end:%Y-%m-%d %H:%M} UTC"))
+        facts.append(("from first to last", str((end - start).round("s")).replace("0 days ", "")))
     hours, what = compute_hours(trials)
-    return [*found, (what, format_number(hours, ".2f"))] if hours else found
+    return [*facts, (what, format_number(hours, ".2f"))] if hours else facts
 
 
 def space_table(results: StudyResults) -> Table | None:
     """Each searched parameter: its range, and what the winner and the reference have."""
     if not results.varied:
         return None
-    known = {each.name: each for each in results.space}
+    dimensions = {dimension.name: dimension for dimension in results.space}
     rows = [
         {
             "parameter": name,
-            "range": range_text(known[name]) if name in known else "varies",
+            "range": range_text(dimensions[name]) if name in dimensions else "varies",
             "winner": _value(results.winner, name),
             "reference": _value(results.reference, name),
         }

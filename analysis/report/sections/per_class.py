@@ -73,9 +73,9 @@ def class_table(judged: Mapping[str, Sequence[ClassQuality]], names: Sequence[st
             Column("gain", "winner better by", "dB", None, ".2f", "gain_low", "gain_high")
         )
     for measure in judged:
-        known = quantity(measure)
+        metric = quantity(measure)
         columns += [
-            Column(f"{measure}_{role}", f"{known.label}, {role}", known.unit, None, known.spec,
+            Column(f"{measure}_{role}", f"{metric.label}, {role}", metric.unit, None, metric.spec,
                    f"{measure}_{role}_low", f"{measure}_{role}_high")
             for role in roles
         ]  # fmt: skip

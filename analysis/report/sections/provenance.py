@@ -38,12 +38,12 @@ def report_command(results: StudyResults) -> str:
 
 def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     """Nested facts as 'name: value' pairs, one level of nesting in one line."""
-    for name, each in value.items():
+    for name, fact in value.items():
         title = NAMES.get(name, name.replace("_", " "))
-        if isinstance(each, Mapping):
-            yield above + title, ", ".join(f"{key} {_text(item)}" for key, item in each.items())
+        if isinstance(fact, Mapping):
+            yield above + title, ", ".join(f"{key} {_text(item)}" for key, item in fact.items())
         else:
-            yield above + title, _text(each)
+            yield above + title, _text(fact)
 
 
 def _text(value: Any) -> str:

@@ -25,26 +25,26 @@ MOST_SLICES = 16
 
 def learning_curves(results: StudyResults) -> Section | None:
     """Curves of the objectives and of what explains them."""
-    chosen = curves.choose(results)
-    wanted = dict.fromkeys([*(objective.metric for objective in results.objectives), *CURVES])
-    metrics = [name for name in wanted if _tells(chosen, name)][:MOST_CURVES]
-    if chosen.empty or not metrics:
+    rows = curves.choose(results)
+    candidates = dict.fromkeys([*(objective.metric for objective in results.objectives), *CURVES])
+    metrics = [name for name in candidates if _tells(rows, name)][:MOST_CURVES]
+    if rows.empty or not metrics:
         return None
-    history = runs.histories(chosen["run_id"], metrics, tracker=results.tracker)
-    found = [curves.info(results, chosen, history, metric) for metric in metrics]
-    found = [each for each in found if each.curves]
-    if not found:
+    history = runs.histories(rows["run_id"], metrics, tracker=results.tracker)
+    panels = [curves.info(results, rows, history, metric) for metric in metrics]
+    panels = [panel for panel in panels if panel.curves]
+    if not panels:
         return None
     text = "Validation after each epoch."
-    if len(chosen) < found[0].total:
+    if len(rows) < panels[0].total:
         text = (
-            f"Shown are {len(chosen)} of {found[0].total:,} trials: the best, the reference, and a "
+            f"Shown are {len(rows)} of {panels[0].total:,} trials: the best, the reference, and a "
             "fixed random draw of pruned and other ones."
         )
     text += (
         " The view is cut to where finished trials end up; double-click a plot to see all of it."
     )
-    plots = tuple(curves.plot(each) for each in found)
+    plots = tuple(curves.plot(panel) for panel in panels)
     return Section("curves", "Learning curves", (Prose(text), Plots(plots, legend=curves.legend())))
 
 
@@ -58,13 +58,13 @@ def parameters(results: StudyResults) -> Section | None:
     """What the parameters did to the objective."""
     if results.ranked.empty or not results.varied:
         return None
-    found = judge(results)
-    order = [parameter.name for parameter in found.parameters] if found else None
+    judgement = judge(results)
+    order = [parameter.name for parameter in judgement.parameters] if judgement else None
     blocks: list[Block] = []
     if lines := parallel.info(results, order):
         blocks += _parallel(lines)
-    if found:
-        blocks += [*_importance(results, found), *_early(results)]
+    if judgement:
+        blocks += [*_importance(results, judgement), *_early(results)]
     names = (order or list(results.varied))[:MOST_SLICES]
     effects = _effects(results, names if results.distributions else [])
     text = (
@@ -102,15 +102,15 @@ def judge(results: StudyResults) -> Importance | None:
     )
 
 
-def _importance(results: StudyResults, found: Importance) -> list[Block]:
-    blocks: list[Block] = [Prose(text, "notice") for text in found.warnings]
-    if importances.known(found) is None:
+def _importance(results: StudyResults, judgement: Importance) -> list[Block]:
+    blocks: list[Block] = [Prose(text, "notice") for text in judgement.warnings]
+    if importances.known(judgement) is None:
         return blocks
     blocks += [
-        Plots((importances.plot(found),), wide=True, legend=importances.legend()),
-        TableBlock(finding_tables.importance_table(found), "importance", note=False),
+        Plots((importances.plot(judgement),), wide=True, legend=importances.legend()),
+        TableBlock(finding_tables.importance_table(judgement), "importance", note=False),
     ]
-    if both := _interaction(results, found):
+    if both := _interaction(results, judgement):
         blocks.append(Plots((interactions.plot(both, results.objective.direction),)))
     return blocks
 
@@ -144,14 +144,16 @@ def _early(results: StudyResults) -> list[Block]:
     judged = early(results)
     if judged is None or importances.known(judged[1]) is None:
         return []
-    rung, found = judged
+    rung, judgement = judged
     text = (
-        f"The same after epoch {rung}, which {found.trials} trials have reached, pruned ones "
+        f"The same after epoch {rung}, which {judgement.trials} trials have reached, pruned ones "
         "too: what makes a trial bad from the start. It is not what decides among the good, and "
         "a β that is still rising flatters."
     )
-    plot = replace(importances.plot(found), name="importance_early", title=f"After epoch {rung}")
-    table = finding_tables.importance_table(found)
+    plot = replace(
+        importances.plot(judgement), name="importance_early", title=f"After epoch {rung}"
+    )
+    table = finding_tables.importance_table(judgement)
     return [
         Prose(text),
         Plots((plot,), wide=True),
@@ -161,10 +163,10 @@ def _early(results: StudyResults) -> list[Block]:
     ]
 
 
-def _interaction(results: StudyResults, found: Importance) -> Interaction | None:
-    if len(found.parameters) < 2:
+def _interaction(results: StudyResults, judgement: Importance) -> Interaction | None:
+    if len(judgement.parameters) < 2:
         return None
-    first, second = (parameter.name for parameter in found.parameters[:2])
+    first, second = (parameter.name for parameter in judgement.parameters[:2])
     metric = results.objective.metric
     both = interaction(
         results.for_statistics(), first, second, metric, results.distributions, budget="budget"
@@ -202,11 +204,11 @@ def rate_distortion(results: StudyResults) -> Section | None:
 
 def pareto(results: StudyResults) -> Section | None:
     """The front of two or more objectives."""
-    found = fronts.info(results)
-    if found is None:
+    front = fronts.info(results)
+    if front is None:
         return None
     keys = dict(zip(results.ranked.index.map(str), results.ranked["trial"], strict=True))
-    table = finding_tables.pareto_table(found.front, names=keys)
+    table = finding_tables.pareto_table(front.front, names=keys)
     text = (
         "No finished trial beats those on the front in every objective; the line bounds what they "
         "beat. With one seed each, membership of near neighbours is partly luck: a confirmation "
@@ -215,7 +217,7 @@ def pareto(results: StudyResults) -> Section | None:
     )
     blocks: tuple[Block, ...] = (
         Prose(text),
-        Plots((fronts.plot(found),), wide=True),
+        Plots((fronts.plot(front),), wide=True),
         TableBlock(table, "pareto_front"),
     )
     return Section("pareto", "Pareto front", blocks)
