@@ -31,9 +31,9 @@ def by_class(scores: Mapping[str, Floats], labels: NDArray[np.int64]) -> tuple[C
     return tuple(_class(scores, labels == label, int(label)) for label in np.unique(labels))
 
 
-def _class(scores: Mapping[str, Floats], chosen: NDArray[np.bool_], label: int) -> ClassQuality:
-    own = {name: values[chosen] for name, values in scores.items()}
+def _class(scores: Mapping[str, Floats], mask: NDArray[np.bool_], label: int) -> ClassQuality:
+    own = {name: values[mask] for name, values in scores.items()}
     first, *others = own.values()
     gain = mean_interval(first - others[0]) if others else None
     means = {name: mean_interval(values) for name, values in own.items()}
-    return ClassQuality(label, int(chosen.sum()), means, gain)
+    return ClassQuality(label, int(mask.sum()), means, gain)

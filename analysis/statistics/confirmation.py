@@ -106,12 +106,12 @@ class Confirmation:
 
     def comparison(self, configuration: str) -> PairedComparison | None:
         """The comparison of `configuration` with the reference; None for the reference itself."""
-        found = [
+        comparisons = [
             comparison
             for comparison in self.comparisons
             if comparison.configuration == configuration
         ]
-        return found[0] if found else None
+        return comparisons[0] if comparisons else None
 
 
 def confirm(
@@ -147,7 +147,7 @@ def confirm(
     scores = _scores(frame, configuration, seed, value)
     validated = _scores(frame, configuration, seed, validation) if validation else {}
     names = _names(order, scores, reference)
-    seeds = tuple(sorted({int(each) for each in frame[seed]}))
+    seeds = tuple(sorted({int(number) for number in frame[seed]}))
     confirmed = [
         Confirmed(
             name,
@@ -189,8 +189,8 @@ def _search_order(search_scores: Mapping[str, float], direction: Direction) -> l
 
 def _names(order: Sequence[str], scores: Scores, reference: str) -> list[str]:
     others = [name for name in scores if name not in order and name != reference]
-    known = [reference] if reference in scores and reference not in order else []
-    names = [*order, *others, *known]
+    references = [reference] if reference in scores and reference not in order else []
+    names = [*order, *others, *references]
     if not names:
         raise ValueError("no configuration to confirm: neither search scores nor runs were given")
     return names

@@ -79,8 +79,8 @@ def marginal_effect(
     """
     trials = searched_trials(frame, metric, distributions, status=status)
     dimension = _dimension(trials, parameter)
-    chosen, scores = _with(trials, [dimension])
-    values = [settings[parameter] for settings in chosen]
+    rows, scores = _with(trials, [dimension])
+    values = [settings[parameter] for settings in rows]
     limits = dimension.bins(values, bins)
     places = dimension.place(values, limits)
     binned = tuple(
@@ -105,10 +105,10 @@ def interaction(
     """Mean scores over a grid of two hyperparameters, usually the two most important."""
     trials = searched_trials(frame, metric, distributions, status=status)
     sides = [_dimension(trials, name) for name in (first, second)]
-    chosen, scores = _with(trials, sides)
+    rows, scores = _with(trials, sides)
     limits, places = [], []
     for side in sides:
-        values = [settings[side.name] for settings in chosen]
+        values = [settings[side.name] for settings in rows]
         limits.append(side.bins(values, bins))
         places.append(side.place(values, limits[-1]))
     shape = (len(limits[0]), len(limits[1]))
@@ -143,7 +143,7 @@ def _with(
     rows = [
         row
         for row, settings in enumerate(trials.settings)
-        if all(each.name in settings for each in needed)
+        if all(dimension.name in settings for dimension in needed)
     ]
     return [trials.settings[row] for row in rows], trials.scores[rows]
 

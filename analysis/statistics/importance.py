@@ -132,10 +132,10 @@ def importance(
             ParameterImportance(dimension.name, nan, nan, nan) for dimension in trials.dimensions
         )
         return Importance(metric, direction, unknown, count, nan, (*notes, reason))
-    with quiet_optuna() as heard:
+    with quiet_optuna() as messages:
         parameters = _parameters(trials, -sign(direction) * trials.scores, seed)
     agreement = _agreement(parameters)
-    notes += [*heard, *_restricted(trials), *_doubts(parameters, agreement)]
+    notes += [*messages, *_restricted(trials), *_doubts(parameters, agreement)]
     return Importance(metric, direction, tuple(parameters), count, agreement, tuple(notes))
 
 
@@ -148,24 +148,24 @@ def searched_trials(
     a trial with a value outside the range (given by hand) is left out and counted.
     Raises ValueError naming the columns that `frame` lacks.
     """
-    found = dimensions(distributions)
-    needed = [metric, status, *(each.name for each in found)]
+    searched = dimensions(distributions)
+    needed = [metric, status, *(dimension.name for dimension in searched)]
     if absent := [name for name in needed if name not in frame.columns]:
         raise ValueError(f"the runs have no column {absent}; they have {list(frame.columns)}")
     scores = frame[metric].to_numpy(dtype=np.float64)
     finished = frame[(frame[status] == FINISHED).to_numpy() & np.isfinite(scores)]
-    present = {each.name: finished[each.name].notna().tolist() for each in found}
-    read = {each.name: each.read(finished[each.name]) for each in found}
+    present = {dimension.name: finished[dimension.name].notna().tolist() for dimension in searched}
+    read = {dimension.name: dimension.read(finished[dimension.name]) for dimension in searched}
     settings: Settings = []
     kept: list[int] = []
     for row in range(len(finished)):
         values = {name: read[name][row] for name in read if present[name][row]}
-        known = {name: value for name, value in values.items() if value is not None}
-        if len(known) == len(values):
-            settings.append(known)
+        inside = {name: value for name, value in values.items() if value is not None}
+        if len(inside) == len(values):
+            settings.append(inside)
             kept.append(row)
     used = finished[metric].to_numpy(dtype=np.float64)[kept]
-    return SearchedTrials(found, settings, used, len(finished) - len(kept))
+    return SearchedTrials(searched, settings, used, len(finished) - len(kept))
 
 
 def cautions(
@@ -176,19 +176,19 @@ def cautions(
     budget: str | None = None,
 ) -> list[str]:
     """Why these trials may not tell what mattered; one sentence each, empty where they may."""
-    found = []
+    sentences = []
     count, parameters = len(trials.settings), len(trials.dimensions)
     fewest = max(FEWEST_TRIALS, FEWEST_PER_PARAMETER * parameters)
     if count < fewest:
-        found.append(
+        sentences.append(
             f"Only {count} finished trials for {parameters} hyperparameters: under {fewest}, "
             "importances and effects are mostly noise."
         )
     if trials.left_out:
-        found.append(
+        sentences.append(
             f"{trials.left_out} finished trials lie outside the searched ranges and are left out."
         )
-    return [*found, *_pruning(frame, status, budget)]
+    return [*sentences, *_pruning(frame, status, budget)]
 
 
 def _pruning(frame: pd.DataFrame, status: str, budget: str | None) -> list[str]:
@@ -224,8 +224,8 @@ def _parameters(trials: SearchedTrials, losses: Floats, seed: int) -> list[Param
     """Both methods' shares, the most important first and equal ones by name."""
     shares, chance = ped_anova(trials, losses, seed)
     fanova = _fanova(trials, losses, seed)
-    found = [ParameterImportance(name, shares[name], fanova[name], chance) for name in fanova]
-    return sorted(found, key=lambda each: (-each.mean, each.name))
+    parameters = [ParameterImportance(name, shares[name], fanova[name], chance) for name in fanova]
+    return sorted(parameters, key=lambda parameter: (-parameter.mean, parameter.name))
 
 
 def ped_anova(trials: SearchedTrials, losses: Floats, seed: int) -> tuple[dict[str, float], float]:
@@ -315,8 +315,8 @@ def _evaluate(
 ) -> dict[str, float]:
     """Importances without normalisation; with `losses`, as if the trials had led to these."""
     target = None if losses is None else lambda trial: float(losses[trial.number])
-    found = evaluator.evaluate(study, target=target)
-    return {name: float(found.get(name, 0.0)) for name in spaces}
+    importances = evaluator.evaluate(study, target=target)
+    return {name: float(importances.get(name, 0.0)) for name in spaces}
 
 
 def _shares(raw: Mapping[str, float]) -> dict[str, float]:
@@ -335,40 +335,40 @@ def _agreement(parameters: list[ParameterImportance]) -> float:
 
 def _doubts(parameters: list[ParameterImportance], agreement: float) -> list[str]:
     """Sentences on disagreement of the methods and on what shuffled scores would have given."""
-    found = []
+    sentences = []
     if not math.isnan(agreement):
-        by_ped = max(parameters, key=lambda each: each.ped_anova).name
-        by_fanova = max(parameters, key=lambda each: each.fanova).name
+        by_ped = max(parameters, key=lambda parameter: parameter.ped_anova).name
+        by_fanova = max(parameters, key=lambda parameter: parameter.fanova).name
         if by_ped != by_fanova:
-            found.append(
+            sentences.append(
                 f"The methods disagree on what mattered most: {by_ped} (PED-ANOVA: for reaching "
                 f"the best trials) or {by_fanova} (fANOVA: over the whole range)."
             )
         elif agreement < DISAGREEMENT:
-            found.append(
+            sentences.append(
                 f"The methods agree on {by_ped} and rank the others differently "
                 f"(Kendall's tau {agreement:.2f})."
             )
     unclear = [parameter.name for parameter in parameters if not parameter.above_chance]
     if unclear:
-        found.append(
+        sentences.append(
             f"No influence is shown for {', '.join(unclear)}: shuffled scores give as much "
             "to some hyperparameter (PED-ANOVA, 95 % level for all together)."
         )
-    return found
+    return sentences
 
 
 def _restricted(trials: SearchedTrials) -> list[str]:
     """What each method has left out: trials beyond its limit, or without some hyperparameter."""
     count, complete = len(trials.settings), len(_complete(trials))
-    found = []
+    sentences = []
     if complete < count:
-        found.append(
+        sentences.append(
             f"fANOVA sees only the {complete} of {count} trials that have every hyperparameter"
             + (": too few for it." if complete < FEWEST_AT_ALL else ".")
         )
     limits = (("fANOVA", FANOVA_TRIALS, complete), ("PED-ANOVA", PED_ANOVA_TRIALS, count))
-    return found + [
+    return sentences + [
         f"{method} is computed on {most} of {usable} trials, drawn at random."
         for method, most, usable in limits
         if usable > most
@@ -382,17 +382,21 @@ def quiet_optuna() -> Iterator[list[str]]:
     Its hint that PED-ANOVA minimises a target is dropped: the losses here are to be minimised.
     Warnings of another kind, such as deprecations, are issued again.
     """
-    heard: list[str] = []
+    messages: list[str] = []
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            yield heard
-        said = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
-        heard += [text for text in dict.fromkeys(said) if "low `target` values" not in text]
-        for each in caught:
-            if not issubclass(each.category, UserWarning):
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+            yield messages
+        said = [
+            str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)
+        ]
+        messages += [text for text in dict.fromkeys(said) if "low `target` values" not in text]
+        for warning in caught:
+            if not issubclass(warning.category, UserWarning):
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
     finally:
         optuna.logging.set_verbosity(verbosity)

@@ -57,9 +57,9 @@ def student_half_width(std: Floats, n: NDArray[np.int64], *, confidence: float) 
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    known = np.maximum(n, 2)
-    factor = np.vectorize(_student_quantile, otypes=[np.float64])(0.5 + confidence / 2, known - 1)
-    return np.where(n >= 2, factor * std / np.sqrt(known), np.nan)
+    counts = np.maximum(n, 2)
+    factor = np.vectorize(_student_quantile, otypes=[np.float64])(0.5 + confidence / 2, counts - 1)
+    return np.where(n >= 2, factor * std / np.sqrt(counts), np.nan)
 
 
 @cache  # a report and a simulation ask for few of them, thousands of times, at 0.1 ms

@@ -58,18 +58,18 @@ def pareto_front(
     usable = np.flatnonzero(np.isfinite(scores).all(axis=1))
     scores = scores[usable]
     point = _reference_point(scores, directions, reference_point)
-    chosen = np.flatnonzero(non_dominated(scores, directions))
-    chosen = chosen[np.argsort(_as_costs(scores, directions)[chosen, 0], kind="stable")]
-    volume = hypervolume(scores[chosen], directions, point)
-    labels = [frame.index[usable[row]] for row in chosen]
+    rows = np.flatnonzero(non_dominated(scores, directions))
+    rows = rows[np.argsort(_as_costs(scores, directions)[rows, 0], kind="stable")]
+    volume = hypervolume(scores[rows], directions, point)
+    labels = [frame.index[usable[row]] for row in rows]
     limit = _as_costs(point, directions)
     best = _as_costs(scores, directions).min(axis=0, initial=np.inf)
     box = float(np.prod(limit - best))
-    position, reason = knee(scores[chosen], directions)
+    position, reason = knee(scores[rows], directions)
     return ParetoFront(
         tuple(objectives.items()),
         tuple(labels),
-        tuple(tuple(row) for row in scores[chosen].tolist()),
+        tuple(tuple(row) for row in scores[rows].tolist()),
         tuple(point.tolist()),
         volume,
         volume / box if box > 0 else 0.0,
@@ -159,10 +159,10 @@ def _as_costs(scores: Floats, directions: Sequence[Direction]) -> Floats:
 
 
 def _reference_point(
-    scores: Floats, directions: Sequence[Direction], given: Sequence[float] | None
+    scores: Floats, directions: Sequence[Direction], point: Sequence[float] | None
 ) -> Floats:
-    if given is not None:
-        return np.asarray(given, dtype=np.float64)
+    if point is not None:
+        return np.asarray(point, dtype=np.float64)
     if len(scores) == 0:
         return np.full(len(directions), np.nan)
     costs = _as_costs(scores, directions)

@@ -120,7 +120,9 @@ def quantity(metric: str) -> Quantity:
     'test PSNR (dB)'
     """
     split, _, name = metric.rpartition("/")
-    known = _KNOWN.get(name) or _LEARNT.get(name)
-    if known is None:
+    measure = _KNOWN.get(name) or _LEARNT.get(name)
+    if measure is None:
         return Quantity(metric, spec=".4g")
-    return replace(known, label=f"{_SPLITS[split]} {known.label}") if split in _SPLITS else known
+    return (
+        replace(measure, label=f"{_SPLITS[split]} {measure.label}") if split in _SPLITS else measure
+    )

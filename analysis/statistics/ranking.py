@@ -63,17 +63,17 @@ def rank(
     order = sign(direction)
     groups = runs.groupby(configuration, sort=False)
     judged = [_judge(str(name), rows, metric, seeds, seed, status) for name, rows in groups]
-    scored = [each for each in judged if not isinstance(each, LeftOut)]
+    scored = [judgement for judgement in judged if not isinstance(judgement, LeftOut)]
     estimates = {
         name: mean_interval(list(scores.values()), confidence=confidence) for name, scores in scored
     }
-    best_first = sorted(scored, key=lambda each: -order * estimates[each[0]].mean)
+    best_first = sorted(scored, key=lambda judgement: -order * estimates[judgement[0]].mean)
     means = [estimates[name].mean for name, _ in best_first]
     ranked = tuple(
         Ranked(means.index(estimates[name].mean) + 1, name, estimates[name], tuple(sorted(scores)))
         for name, scores in best_first
     )
-    left_out = tuple(each for each in judged if isinstance(each, LeftOut))
+    left_out = tuple(judgement for judgement in judged if isinstance(judgement, LeftOut))
     return Ranking(metric, direction, ranked, left_out)
 
 
@@ -93,9 +93,9 @@ def _judge(
     for number, value, usable in zip(numbers, values.tolist(), done.tolist(), strict=True):
         if usable:
             finished.setdefault(number, value)
-    wanted = sorted(set(numbers)) if seeds is None else list(seeds)
-    missing = [each for each in wanted if each not in finished]
+    needed = sorted(set(numbers)) if seeds is None else list(seeds)
+    missing = [number for number in needed if number not in finished]
     if missing:
         listed = ", ".join(map(str, missing))
         return LeftOut(name, f"no finished run with a finite {metric} for seed {listed}")
-    return name, {each: finished[each] for each in wanted}
+    return name, {number: finished[number] for number in needed}

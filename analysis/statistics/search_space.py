@@ -94,10 +94,10 @@ class Dimension:
     def place(self, values: list[Value], bins: tuple[Bin, ...]) -> NDArray[np.int64]:
         """The bin (N,) that each value falls into."""
         if isinstance(self.distribution, CategoricalDistribution):
-            labels = [each.label for each in bins]
+            labels = [limits.label for limits in bins]
             return np.asarray([labels.index(str(value)) for value in values], dtype=np.int64)
         numbers = np.asarray(values, dtype=np.float64)
-        lows = np.asarray([each.low for each in bins])
+        lows = np.asarray([limits.low for limits in bins])
         return np.searchsorted(lows, numbers, side="right").astype(np.int64) - 1
 
     def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def dimensions(distributions: Mapping[str, str]) -> tuple[Dimension, ...]:
     for text that is no Optuna distribution.
     """
     parsed = [Dimension(name, _distribution(name, text)) for name, text in distributions.items()]
-    return tuple(each for each in parsed if not each.distribution.single())
+    return tuple(dimension for dimension in parsed if not dimension.distribution.single())
 
 
 def _distribution(
@@ -125,17 +125,17 @@ def _distribution(
         document = json.loads(text)
         if document.get("name") == "CategoricalDistribution":
             return CategoricalDistribution(
-                list(dict.fromkeys(label(each) for each in document["attributes"]["choices"]))
+                list(dict.fromkeys(label(choice) for choice in document["attributes"]["choices"]))
             )
-        found = json_to_distribution(text)
-        if not isinstance(found, FloatDistribution | IntDistribution):
-            raise TypeError(type(found).__name__)
+        distribution = json_to_distribution(text)
+        if not isinstance(distribution, FloatDistribution | IntDistribution):
+            raise TypeError(type(distribution).__name__)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the distribution of {name!r} must be Optuna's JSON "
             f"(optuna.distributions.distribution_to_json), got {text!r}"
         ) from error
-    return found
+    return distribution
 
 
 def _inside(number: float, limits: FloatDistribution | IntDistribution) -> Value | None:
@@ -168,7 +168,7 @@ def label(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """JSON's types; a whole float as an integer, since 1 and 1.0 are one category."""
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value.is_integer():
