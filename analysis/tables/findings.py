@@ -48,24 +48,26 @@ def _level(confirmation: Confirmation) -> str:
     return f"{100 * confirmation.winner.estimate.confidence:g} %"
 
 
-def _confirmed_row(each: Confirmed, confirmation: Confirmation, names: Names) -> dict[str, Any]:
+def _confirmed_row(
+    confirmed: Confirmed, confirmation: Confirmation, names: Names
+) -> dict[str, Any]:
     marks = [
         mark
         for mark, applies in (
-            ("winner", each is confirmation.winner),
-            ("reference", each.configuration == confirmation.reference),
+            ("winner", confirmed is confirmation.winner),
+            ("reference", confirmed.configuration == confirmation.reference),
         )
         if applies
     ]
-    name = names.get(each.configuration, each.configuration)
-    optimism = each.optimism
+    name = names.get(confirmed.configuration, confirmed.configuration)
+    optimism = confirmed.optimism
     total = optimism.total if optimism else None
     return {
         "name": f"{name} ({', '.join(marks)})" if marks else name,
-        "mean": each.estimate.mean,
-        "low": each.estimate.low,
-        "high": each.estimate.high,
-        "seeds": each.estimate.n,
+        "mean": confirmed.estimate.mean,
+        "low": confirmed.estimate.low,
+        "high": confirmed.estimate.high,
+        "seeds": confirmed.estimate.n,
         "search": optimism.search_score if optimism else None,
         "optimism": total.mean if total else None,
         "optimism_low": total.low if total else None,
@@ -79,9 +81,9 @@ def comparison_table(
     """Paired differences to the reference with both tests and the conclusion."""
     label = (metric or quantity(confirmation.metric)).label
     metric = (metric or quantity(confirmation.metric)).difference()
-    known = names or {}
+    labels = names or {}
     keys = ("name", "mean", "low", "high", "p_t", "p_holm", "p_sign_flip", "conclusion")
-    rows = [_comparison_row(comparison, known) for comparison in confirmation.comparisons]
+    rows = [_comparison_row(comparison, labels) for comparison in confirmation.comparisons]
     columns = (
         Column("name", "Configuration"),
         Column("mean", f"better in {label} by", metric.unit, None, metric.spec, "low", "high"),
@@ -90,7 +92,7 @@ def comparison_table(
         Column("p_sign_flip", "p (sign flips)"),
         Column("conclusion", "against the reference"),
     )
-    reference = known.get(confirmation.reference, confirmation.reference)
+    reference = labels.get(confirmation.reference, confirmation.reference)
     note = (
         f"Differences per seed to {reference}, positive where the row is better, with "
         f"{_level(confirmation)} Student t intervals; the conclusion is at the 5 % level "
@@ -99,16 +101,16 @@ def comparison_table(
     return Table(columns, pd.DataFrame(rows, columns=list(keys)), "Against the reference", note)
 
 
-def _comparison_row(each: PairedComparison, names: Names) -> dict[str, Any]:
+def _comparison_row(comparison: PairedComparison, names: Names) -> dict[str, Any]:
     return {
-        "name": names.get(each.configuration, each.configuration),
-        "mean": each.advantage.mean,
-        "low": each.advantage.low,
-        "high": each.advantage.high,
-        "p_t": format_p(each.p_t),
-        "p_holm": format_p(each.p_holm),
-        "p_sign_flip": format_p(each.p_sign_flip),
-        "conclusion": each.conclusion,
+        "name": names.get(comparison.configuration, comparison.configuration),
+        "mean": comparison.advantage.mean,
+        "low": comparison.advantage.low,
+        "high": comparison.advantage.high,
+        "p_t": format_p(comparison.p_t),
+        "p_holm": format_p(comparison.p_holm),
+        "p_sign_flip": format_p(comparison.p_sign_flip),
+        "conclusion": comparison.conclusion,
     }
 
 
@@ -117,17 +119,17 @@ def ranking_table(
 ) -> Table:
     """Configurations by their mean over seeds; the note tells how many had no fair mean."""
     metric = metric or quantity(ranking.metric)
-    known = names or {}
+    labels = names or {}
     rows = [
         {
-            "rank": each.rank,
-            "name": known.get(each.configuration, each.configuration),
-            "mean": each.estimate.mean,
-            "low": each.estimate.low,
-            "high": each.estimate.high,
-            "seeds": each.estimate.n,
+            "rank": ranked.rank,
+            "name": labels.get(ranked.configuration, ranked.configuration),
+            "mean": ranked.estimate.mean,
+            "low": ranked.estimate.low,
+            "high": ranked.estimate.high,
+            "seeds": ranked.estimate.n,
         }
-        for each in ranking.ranked
+        for ranked in ranking.ranked
     ]
     columns = (
         Column("rank", "Rank", spec="d"),
@@ -164,9 +166,9 @@ def importance_table(importance: Importance) -> Table:
 
 def pareto_table(front: ParetoFront, *, names: Names | None = None) -> Table:
     """The members of the front; the note gives knee, hypervolume and reference point."""
-    known = names or {}
+    labels = names or {}
     quantities = [quantity(metric) for metric, _ in front.objectives]
-    titles = {member: known.get(str(member), str(member)) for member in front.members}
+    titles = {member: labels.get(str(member), str(member)) for member in front.members}
     keys = [metric for metric, _ in front.objectives]
     rows = [
         {"name": titles[member], **dict(zip(keys, values, strict=True))}
@@ -175,12 +177,13 @@ def pareto_table(front: ParetoFront, *, names: Names | None = None) -> Table:
     columns = (
         Column("name", "Trial"),
         *(
-            Column(metric, each.label, each.unit, direction, each.spec)
-            for each, (metric, direction) in zip(quantities, front.objectives, strict=True)
+            Column(metric, measure.label, measure.unit, direction, measure.spec)
+            for measure, (metric, direction) in zip(quantities, front.objectives, strict=True)
         ),
     )
     point = ", ".join(
-        each.with_unit(value) for each, value in zip(quantities, front.reference_point, strict=True)
+        measure.with_unit(value)
+        for measure, value in zip(quantities, front.reference_point, strict=True)
     )
     named = "none" if front.knee is None else titles[front.knee]
     note = (

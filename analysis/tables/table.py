@@ -94,7 +94,7 @@ class Column:
     @property
     def keys(self) -> tuple[str, ...]:
         """All columns of the data that this one needs."""
-        return (self.key, *(each for each in (self.low, self.high) if each is not None))
+        return (self.key, *(limit for limit in (self.low, self.high) if limit is not None))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Table:
         """
         first, *others = self.columns
         labels = [str(text) for text in self.frame[first.key]]
-        chosen = [column for column in others if not columns or _named(column, columns)]
+        selected = [column for column in others if not columns or _named(column, columns)]
         kept = [not rows or any(_holds(label, text) for text in rows) for label in labels]
         for text in rows:
             if not any(_holds(label, text) for label in labels):
@@ -147,7 +147,7 @@ class Table:
             if not any(_named(column, [text]) for column in others):
                 there = ", ".join(column.key for column in others)
                 raise TableError(f"no column is called {text!r}: there are {there}")
-        return replace(self, columns=(first, *chosen), frame=self.frame.loc[kept])
+        return replace(self, columns=(first, *selected), frame=self.frame.loc[kept])
 
     def cells(self) -> list[list[Cell]]:
         """The table's body, row by row."""
@@ -274,10 +274,10 @@ def _plain(value: Any) -> str:
 
 def _best(numbers: list[float], texts: list[str], direction: Direction | None) -> str | None:
     """The text of the best of two or more numbers: all that print alike are equally best."""
-    known = [number for number in numbers if not math.isnan(number)]
-    if direction is None or len(known) < 2:
+    present = [number for number in numbers if not math.isnan(number)]
+    if direction is None or len(present) < 2:
         return None
-    return texts[numbers.index(max(known) if direction == "maximize" else min(known))]
+    return texts[numbers.index(max(present) if direction == "maximize" else min(present))]
 
 
 def _csv_headers(column: Column) -> list[str]:
