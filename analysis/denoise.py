@@ -52,18 +52,18 @@ def find(inputs: Sequence[Path], out: Path) -> tuple[list[Path], int]:
             continue
         if path.resolve() == out.resolve():
             raise OwnImageError(f"{path} is also --out; write to another folder")
-        here = sorted(each for each in path.iterdir() if each.is_file())
-        wanted = [each for each in here if each.suffix.lower() in {*SUFFIXES, ".npy"}]
-        if not wanted:
+        here = sorted(file for file in path.iterdir() if file.is_file())
+        images = [file for file in here if file.suffix.lower() in {*SUFFIXES, ".npy"}]
+        if not images:
             raise OwnImageError(f"{path}: a folder without images ({', '.join(sorted(SUFFIXES))})")
-        files += wanted
-        others += len(here) - len(wanted)
+        files += images
+        others += len(here) - len(images)
     return files, others
 
 
 def targets(files: Iterable[Path], out: Path) -> dict[Path, Path]:
     """Where each file's result goes: `NAME-clean.png` or `.npy`, no two the same."""
-    found: dict[Path, Path] = {}
+    results: dict[Path, Path] = {}
     taken: set[str] = set()
     for path in files:
         ending = ".npy" if path.suffix.lower() == ".npy" else ".png"
@@ -72,8 +72,8 @@ def targets(files: Iterable[Path], out: Path) -> dict[Path, Path]:
         while name + ending in taken:
             name, number = f"{stem}-{number}", number + 1
         taken.add(name + ending)
-        found[path] = out / (name + ending)
-    return found
+        results[path] = out / (name + ending)
+    return results
 
 
 def denoise(
@@ -118,8 +118,8 @@ def _save(image: Floats, path: Path) -> None:
 
 def overview(done: Sequence[Done]) -> Floats:
     """The first images, above as the model saw them, below clean; `([C,] 2 H, N W)` enlarged."""
-    seen = np.concatenate([each.source.images for each in done])[:OVERVIEW_IMAGES]
-    clean = np.concatenate([each.clean for each in done])[:OVERVIEW_IMAGES]
+    seen = np.concatenate([result.source.images for result in done])[:OVERVIEW_IMAGES]
+    clean = np.concatenate([result.clean for result in done])[:OVERVIEW_IMAGES]
     rows = [np.concatenate(list(images), -1) for images in (seen, clean)]
     return np.concatenate(rows, -2).repeat(ENLARGED, -2).repeat(ENLARGED, -1)
 
@@ -158,7 +158,7 @@ def main(
         files, others = find(inputs, out)
         denoiser = open_denoiser(model, tracking_uri)
         _check_label(label, denoiser, model)
-        done = [each for each in _told(denoise(files, out, denoiser, invert, label)) if each]
+        done = [result for result in _told(denoise(files, out, denoiser, invert, label)) if result]
         if others:
             typer.echo(f"left out: {others} files that are no images")
         if done:

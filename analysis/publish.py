@@ -62,23 +62,23 @@ def publish(
 
     tracker, registry = Tracker(tracking_uri), Registry(tracking_uri)
     results = collect(study, tracker)
-    chosen = winners.named(results, run) if run else winners.choose(results)
+    winner = winners.named(results, run) if run else winners.choose(results)
     name = registered_name(name or study)
     registry.check(name, study)
-    sources.adopt(tracker, chosen.run_id)
+    sources.adopt(tracker, winner.run_id)
     content = Content(
-        weights=_file(tracker, chosen, names.WEIGHTS_FILE),
-        config=_file(tracker, chosen, names.CONFIG_FILE),
-        example=example_input(results.examples, _config(tracker, chosen).image_shape),
-        epochs=int(chosen.run["epochs"]),
-        conditional=bool(class_note(chosen.run.to_dict())),
-        facts={names.STUDY: study, names.TRIAL: chosen.trial, "why": chosen.why},
-        source=sources.source_file(tracker, chosen.run_id),
+        weights=_file(tracker, winner, names.WEIGHTS_FILE),
+        config=_file(tracker, winner, names.CONFIG_FILE),
+        example=example_input(results.examples, _config(tracker, winner).image_shape),
+        epochs=int(winner.run["epochs"]),
+        conditional=bool(class_note(winner.run.to_dict())),
+        facts={names.STUDY: study, names.TRIAL: winner.trial, "why": winner.why},
+        source=sources.source_file(tracker, winner.run_id),
     )
     _check(content)
-    model_uri = registry.log(chosen.run_id, content)
-    note = describe(study, chosen, name, content.example.shape[1:])
-    return Published(registry.register(model_uri, name, study, note, chosen.run_id), chosen)
+    model_uri = registry.log(winner.run_id, content)
+    note = describe(study, winner, name, content.example.shape[1:])
+    return Published(registry.register(model_uri, name, study, note, winner.run_id), winner)
 
 
 def _file(tracker: Tracker, winner: Winner, name: str) -> Path:
@@ -118,10 +118,10 @@ def example_input(examples: Examples | None, shape: tuple[int, int, int] = (1, 2
     import numpy as np
 
     if examples is not None:
-        found = (examples.noisy[:EXAMPLE_IMAGES] / 255).astype(np.float32)
+        images = (examples.noisy[:EXAMPLE_IMAGES] / 255).astype(np.float32)
     else:
-        found = np.random.default_rng(0).random((EXAMPLE_IMAGES, *shape), dtype=np.float32)
-    return found[:, 0] if found.shape[1] == 1 else found
+        images = np.random.default_rng(0).random((EXAMPLE_IMAGES, *shape), dtype=np.float32)
+    return images[:, 0] if images.shape[1] == 1 else images
 
 
 def describe(study: str, winner: Winner, name: str, image: tuple[int, ...] = (28, 28)) -> str:

@@ -123,8 +123,8 @@ def per_pixel(name: str) -> Measure:
     """A loss in nats per image, in nats per pixel."""
 
     def measure(run: Run) -> float | None:
-        found = run.metric(name)
-        return None if found is None else found / PIXELS
+        value = run.metric(name)
+        return None if value is None else value / PIXELS
 
     return measure
 
@@ -257,28 +257,28 @@ def finished(tracker: Tracker, kind: str) -> list[Run]:
 
 def summary(values: list[float | None], spec: str) -> str:
     """Mean and, of several, the range; a dash where nothing is known."""
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return format_number(None, spec)
-    mean = format_number(sum(known) / len(known), spec)
-    if len({format_number(value, spec) for value in known}) == 1:
+    mean = format_number(sum(numbers) / len(numbers), spec)
+    if len({format_number(value, spec) for value in numbers}) == 1:
         return mean
-    return f"{mean} ({format_number(min(known), spec)} … {format_number(max(known), spec)})"
+    return f"{mean} ({format_number(min(numbers), spec)} … {format_number(max(numbers), spec)})"
 
 
 def table(reference: Reference, found: list[Run]) -> Table:
     """Printed beside ours, a column for each variant."""
-    chosen = {
+    variants = {
         title: [run for run in found if run.record.params.get(parameter) == value]
         for title, (parameter, value) in reference.variants.items()
     }
     rows = [
         {"what": row.what, "printed": row.printed or None, "why": row.why or None}
-        | {t: summary([row.ours(run) for run in each], row.spec) for t, each in chosen.items()}
+        | {t: summary([row.ours(run) for run in group], row.spec) for t, group in variants.items()}
         for row in reference.rows
     ]
-    counted = (f"{title}, {len(each)} seeds" for title, each in chosen.items())
-    ours = [Column(title, heading) for title, heading in zip(chosen, counted, strict=True)]
+    counted = (f"{title}, {len(group)} seeds" for title, group in variants.items())
+    ours = [Column(title, heading) for title, heading in zip(variants, counted, strict=True)]
     columns = (Column("what", "quantity"), Column("printed", "printed"), *ours)
     return Table((*columns, Column("why", "what explains the difference")), pd.DataFrame(rows))
 
@@ -322,7 +322,7 @@ def section(reference: Reference, found: list[Run]) -> str:
 
 def page(tracker: Tracker) -> str:
     """The whole page, in Markdown."""
-    parts = [section(each, finished(tracker, each.kind)) for each in REFERENCES]
+    parts = [section(reference, finished(tracker, reference.kind)) for reference in REFERENCES]
     head = (
         "# The reference systems: printed and ours\n\n"
         "Full-size `--reference` runs. Ours: mean over seeds, and the range in brackets. Losses "

@@ -74,12 +74,12 @@ def main(
         tables = of_study(collect(study, Tracker(tracking_uri)))
         if table not in tables:
             raise TableError(f"there is no table {table!r}: there are {', '.join(tables)}")
-        chosen = tables[table].only(row or [], column or [])
+        excerpt = tables[table].only(row or [], column or [])
         label = f"tab:{table}"
         written = {
-            Format.LATEX: lambda: chosen.to_latex(label),
-            Format.MARKDOWN: chosen.to_markdown,
-            Format.CSV: chosen.to_csv,
+            Format.LATEX: lambda: excerpt.to_latex(label),
+            Format.MARKDOWN: excerpt.to_markdown,
+            Format.CSV: excerpt.to_csv,
         }
         typer.echo(written[file_format](), nl=False)
 

@@ -108,9 +108,9 @@ def _trial(row: dict[Any, Any]) -> TrialProgress:
 
 
 def _full_epochs(results: StudyResults) -> int:
-    asked = results.info.get("settings", {}).get("epochs")
-    asked = asked or results.info.get("reference", {}).get("epochs")
-    return int(asked or max(results.trials["epochs"], default=FULL_EPOCHS))
+    epochs = results.info.get("settings", {}).get("epochs")
+    epochs = epochs or results.info.get("reference", {}).get("epochs")
+    return int(epochs or max(results.trials["epochs"], default=FULL_EPOCHS))
 
 
 def _references(trials: pd.DataFrame) -> int:
@@ -128,8 +128,8 @@ def _epoch_seconds(trials: pd.DataFrame) -> pd.Series[float]:
     import pandas as pd
 
     parts = [f"metrics.time/{name}" for name in ("epoch_s", "eval_s")]
-    known = [trials[name] for name in parts if name in trials]
-    return sum(known) if known else pd.Series(float("nan"), trials.index)  # type: ignore[return-value]
+    times = [trials[name] for name in parts if name in trials]
+    return sum(times) if times else pd.Series(float("nan"), trials.index)  # type: ignore[return-value]
 
 
 def _rate(trials: pd.DataFrame, elapsed: float, ended: bool) -> float:
@@ -138,8 +138,8 @@ def _rate(trials: pd.DataFrame, elapsed: float, ended: bool) -> float:
         return float(trials["epochs"].sum()) / elapsed if elapsed else 0.0
     running = trials["status"] == "running"
     seconds = _epoch_seconds(trials)
-    known = seconds[running].dropna()
-    typical = (known if len(known) else seconds.dropna()).mean()
+    latest = seconds[running].dropna()
+    typical = (latest if len(latest) else seconds.dropna()).mean()
     return float(running.sum() / typical) if typical > 0 else 0.0
 
 
@@ -218,8 +218,8 @@ def watch(watcher: Watcher, console: Console, *, once: bool = False) -> None:
     say(console, as_line(last.facts()))
     if last.ended:
         say(console, f"the study is {last.ended}")
-        found = last.progress.best is not None
-        for step in next_steps(watcher.results.name, watcher.tracker.uri, winner=found):
+        has_winner = last.progress.best is not None
+        for step in next_steps(watcher.results.name, watcher.tracker.uri, winner=has_winner):
             say(console, step)
 
 

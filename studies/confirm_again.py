@@ -72,10 +72,10 @@ def confirm_again(
         results = collect(study, Tracker(uri))
     except TrackerError as error:
         raise InputError(str(error)) from error
-    found = findings(results)
-    if found is None:
+    confirmed = findings(results)
+    if confirmed is None:
         raise InputError(f"{study} is not confirmed: nothing of it is printed for fresh seeds")
-    confirmation, runs = found
+    confirmation, runs = confirmed
     metric = test_metric(results)
     for name in dict.fromkeys([confirmation.winner.configuration, confirmation.reference]):
         rows = runs.runs[runs.runs["configuration"] == name].dropna(subset=[METRIC + metric])

@@ -152,17 +152,17 @@ def read(run_id: str, uri: str) -> Original:
     )
 
 
-def _backend(told: str | None, device: str) -> Backend:
+def _backend(recorded: str | None, device: str) -> Backend:
     """The backend of a trial's random numbers; before it was recorded it followed the device."""
     backends: dict[str | None, Backend] = {name: name for name in get_args(Backend)}
-    return backends.get(told, default_backend(torch.device(device)))
+    return backends.get(recorded, default_backend(torch.device(device)))
 
 
 def load_data(
     original: Original, data_dir: Path | None = None, data: str | None = None
 ) -> TrialData:
     """The trial's data; raises InputError if it is not the data that the trial saw."""
-    wanted = ("train", "val", "test") if original.opened_test else ("train", "val")
+    split_names = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
         source = datasets.recorded_source(
             original.config.data.dataset,
@@ -171,17 +171,17 @@ def load_data(
             data_dir=data_dir,
             arrays=original.arrays,
         )
-        found = source.splits(wanted)
+        splits = source.splits(split_names)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
-    for name, known in original.provenance["data"].items():
-        if found[name].fingerprint() != known:
+    for name, seen in original.provenance["data"].items():
+        if splits[name].fingerprint() != seen:
             raise InputError(
                 f"the {name} images of {original.config.data.dataset} are not those of the trial "
-                f"(fingerprint {found[name].fingerprint()}, was {known}); give --data or --data-dir"
+                f"(fingerprint {splits[name].fingerprint()}, was {seen}); give --data or --data-dir"
             )
     return with_helpers(
-        TrialData(found["train"], found["val"], found.get("test")), [original.config]
+        TrialData(splits["train"], splits["val"], splits.get("test")), [original.config]
     )
 
 
@@ -217,19 +217,19 @@ def compare(original: Original, again: dict[int, dict[str, float]]) -> list[Comp
 def differences(original: Original) -> list[str]:
     """What is not as it was: any of it may change the last bits."""
     now, before = provenance.versions(), original.provenance["versions"]
-    found = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
+    changes = [f"{n} {before[n]} → {now[n]}" for n in DECISIVE_VERSIONS if before[n] != now[n]]
     if original.device != "cpu":
-        found.append(f"trained on {original.device}, again on cpu")
+        changes.append(f"trained on {original.device}, again on cpu")
         precision = original.config.optimiser.precision
         if effective(precision, torch.device("cpu")) != precision:
-            found.append(f"its products in {precision}, again in fp32")
+            changes.append(f"its products in {precision}, again in fp32")
     if original.way != "alone":
-        found.append(f"trained in a {original.way}, again alone")
+        changes.append(f"trained in a {original.way}, again alone")
     if provenance.machine()["cpu"] != original.provenance["machine"]["cpu"]:
-        found.append("another CPU")
+        changes.append("another CPU")
     if provenance.code_hash() != original.provenance["code"]:
-        found.append("other code of vae_trainables")
-    return found
+        changes.append("other code of vae_trainables")
+    return changes
 
 
 def verdict(rows: list[Comparison], changed: list[str]) -> tuple[bool, str]:

@@ -32,14 +32,14 @@ REFERENCE = TrialConfig(
 def space(trial: optuna.Trial) -> dict[str, Any]:
     """Kind, latent size and learning rate; β for the VAE alone, an autoencoder has no KL."""
     kind = trial.suggest_categorical("kind", ["mlp_vae", "mlp_ae"])
-    found = {
+    parameters = {
         "kind": kind,
         "latent_dim": trial.suggest_categorical("latent_dim", [2, 5, 10, 20, 40]),
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
     }
     if kind == "mlp_vae":
-        found["beta"] = trial.suggest_float("beta", 0.05, 8.0, log=True)
-    return found
+        parameters["beta"] = trial.suggest_float("beta", 0.05, 8.0, log=True)
+    return parameters
 
 
 STUDY = StudyDefinition(

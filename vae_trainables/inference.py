@@ -66,8 +66,8 @@ class Denoiser:
         array = np.asarray(images)
         batch = self.as_batch(array)
         classes = self.classes(batch, labels)
-        found = evaluation.denoise(self.model, self.likelihood, batch, classes)
-        return found.numpy().reshape(array.shape)
+        clean = evaluation.denoise(self.model, self.likelihood, batch, classes)
+        return clean.numpy().reshape(array.shape)
 
     @torch.inference_mode()
     def encode(self, images: Any, labels: Any = None) -> Floats:
@@ -77,8 +77,8 @@ class Denoiser:
         codes = []
         for start in range(0, max(len(batch), 1), evaluation.BATCH):
             part = slice(start, start + evaluation.BATCH)
-            told = None if classes is None else classes[part]
-            codes.append(self.model.encode(batch[part], told)[0])
+            part_classes = None if classes is None else classes[part]
+            codes.append(self.model.encode(batch[part], part_classes)[0])
         return torch.cat(codes).numpy()
 
     def classes(self, batch: Tensor, labels: Any = None) -> Tensor | None:
@@ -115,13 +115,13 @@ class Denoiser:
         shape = self._batch_shape(images.shape)
         return torch.from_numpy(_as_floats(images)).reshape(shape)
 
-    def _batch_shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+    def _batch_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         image = channels, height, width = self.config.model.image_shape
-        if given[1:] == image or (channels == 1 and given[1:] == image[1:]):
-            return (given[0], *image)
+        if shape[1:] == image or (channels == 1 and shape[1:] == image[1:]):
+            return (shape[0], *image)
         short = f"(N, {height}, {width}) or " if channels == 1 else ""
         raise ImagesError(
-            f"expected images of shape {short}(N, {channels}, {height}, {width}), got {given}"
+            f"expected images of shape {short}(N, {channels}, {height}, {width}), got {shape}"
         )
 
 
@@ -158,8 +158,8 @@ def rebuild(
     prefix = "model/"
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     try:
-        given = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
-        trial = TrialConfig.model_validate(given)
+        settings = json.loads(config.read_text("utf-8")) if config is not None else meta["config"]
+        trial = TrialConfig.model_validate(settings)
         model = models.build(trial.model)
         model.load_state_dict(state)
         predictor = _classifier(tensors, trial.model.image_shape)

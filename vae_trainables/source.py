@@ -68,8 +68,8 @@ class Source:
     def from_json(cls, text: str) -> Source:
         """The source that `to_json` wrote; SourceError for anything else."""
         try:
-            given = json.loads(text)
-            main, files = given["main"], given["files"]
+            content = json.loads(text)
+            main, files = content["main"], content["files"]
             whole = isinstance(main, str) and all(
                 isinstance(part, str) for item in files.items() for part in item
             )

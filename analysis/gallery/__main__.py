@@ -73,7 +73,7 @@ def main(
     quiet_libraries()
     bad_input = (GalleryError, TrackerError, WeightsError, DataError, OSError)
     with one_line_errors(*bad_input, debug=debug):
-        wanted = None if only is None else parts.named(only)
+        part_names = None if only is None else parts.named(only)
         subject = open_subject(
             run_id,
             study=study,
@@ -84,7 +84,7 @@ def main(
             pair=None if pair is None else _indices(pair),
         )
         written = Output(out)
-        parts.draw(subject, written, wanted)
+        parts.draw(subject, written, part_names)
         written.index(f"Trial {subject.trained.trial}")
     typer.echo(f"gallery: {len(written.files)} files in {out}")
 
@@ -92,10 +92,10 @@ def main(
 def _indices(text: str) -> tuple[int, int]:
     from analysis.gallery.subject import GalleryError
 
-    found = text.split(",")
-    if len(found) != 2 or not all(each.strip().isdigit() for each in found):
+    indices = text.split(",")
+    if len(indices) != 2 or not all(number.strip().isdigit() for number in indices):
         raise GalleryError(f"--pair is {text!r}; give two indices such as 892,7739")
-    return int(found[0]), int(found[1])
+    return int(indices[0]), int(indices[1])
 
 
 if __name__ == "__main__":

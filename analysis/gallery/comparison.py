@@ -58,16 +58,18 @@ def counterpart(subject: Subject) -> Record | None:
 
     Of several the one with the same seed, else the oldest.
     """
-    wanted = COUNTERPARTS.get(subject.config.model.kind)
+    kind = COUNTERPARTS.get(subject.config.model.kind)
     own = subject.record.params
     alike = [
         sibling
         for sibling in subject.siblings
-        if sibling.params.get("kind") == wanted
+        if sibling.params.get("kind") == kind
         and sibling.tags.get(names.STATUS) == "finished"
         and all(typed(sibling.params.get(name, "")) == typed(own.get(name, "")) for name in SAME)
     ]
-    alike.sort(key=lambda each: each.tags.get(names.SEED) != subject.record.tags.get(names.SEED))
+    alike.sort(
+        key=lambda record: record.tags.get(names.SEED) != subject.record.tags.get(names.SEED)
+    )
     return alike[0] if alike else None
 
 
@@ -100,7 +102,7 @@ def _mean(values: torch.Tensor) -> float:
 
 def table(subject: Subject, other: TrainedModel) -> Table:
     """Both models on the test set, and R3's printed table converted to the same units."""
-    models = sorted((subject.trained, other), key=lambda each: not each.config.model.variational)
+    models = sorted((subject.trained, other), key=lambda model: not model.config.model.variational)
     rows = [_row(model, measure(model, subject)) for model in models]
     note = (
         "Loss: −ELBO of the VAE, reconstruction loss of the autoencoder, which pays no KL. "
@@ -129,17 +131,17 @@ def table(subject: Subject, other: TrainedModel) -> Table:
     return Table(columns, pd.DataFrame(rows), caption, note)
 
 
-def _row(model: TrainedModel, found: Scores) -> dict[str, float | str | None]:
+def _row(model: TrainedModel, scores: Scores) -> dict[str, float | str | None]:
     variational = model.config.model.variational
     return {
         "model": "VAE" if variational else "autoencoder",
         "source": f"trial {model.trial}",
-        "loss": found.loss,
-        "per_pixel": found.loss / model.config.model.pixels,
-        "recon": found.recon,
-        "kl": found.kl if variational else None,
-        "mse": found.mse,
-        "mse_sampled": found.mse_sampled if variational else None,
+        "loss": scores.loss,
+        "per_pixel": scores.loss / model.config.model.pixels,
+        "recon": scores.recon,
+        "kl": scores.kl if variational else None,
+        "mse": scores.mse,
+        "mse_sampled": scores.mse_sampled if variational else None,
     }
 
 
@@ -155,11 +157,11 @@ def _printed() -> list[dict[str, float | str | None]]:
 
 def unfit(subject: Subject) -> str:
     """Why the part does not fit the run, or nothing."""
-    wanted = COUNTERPARTS.get(subject.config.model.kind)
-    if wanted is None:
+    kind = COUNTERPARTS.get(subject.config.model.kind)
+    if kind is None:
         return f"{subject.config.model.kind} has no counterpart among plain autoencoders"
     if counterpart(subject) is None:
-        return f"the study has no finished {wanted} of the same settings"
+        return f"the study has no finished {kind} of the same settings"
     return ""
 
 

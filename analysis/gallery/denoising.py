@@ -55,15 +55,15 @@ def draw(subject: Subject, out: Output) -> None:
 def _write_texts(subject: Subject, out: Output) -> None:
     out.text("history.csv", losses.history_csv(losses.history_rows(subject)))
     with out.working("test images"):
-        found = scores.measure(subject)
-    out.text("metrics.csv", scores.csv(found))
-    out.text("metrics.txt", scores.text(subject, found))
+        test_scores = scores.measure(subject)
+    out.text("metrics.csv", scores.csv(test_scores))
+    out.text("metrics.txt", scores.text(subject, test_scores))
     out.text("pca_explained_variance.txt", latent.explained_text(subject))
 
 
 def _draw_losses(subject: Subject, out: Output) -> None:
-    found = losses.training_curves(subject, losses.history_rows(subject))
-    for name, info in found.items():
+    panels = losses.training_curves(subject, losses.history_rows(subject))
+    for name, info in panels.items():
         if info.lines:
             out.figure(name, drawing.curves(info))
         else:

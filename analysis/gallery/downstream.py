@@ -45,8 +45,8 @@ class Result:
     def shares(self) -> NDArray[np.float64]:
         """The confusion matrix as shares of each true class; zeros where a class is absent."""
         totals = self.confusion.sum(1, keepdims=True)
-        found: NDArray[np.float64] = self.confusion / np.maximum(totals, 1)
-        return found
+        matrix: NDArray[np.float64] = self.confusion / np.maximum(totals, 1)
+        return matrix
 
 
 def measure(subject: Subject, out: Output) -> list[Result]:
@@ -58,15 +58,15 @@ def measure(subject: Subject, out: Output) -> list[Result]:
     }
     names = [name for name in CLASSIFIERS if name != NEAREST or len(train) >= NEIGHBOURS]
     jobs = [(name, source) for name in names for source in SOURCES]
-    found = []
+    results = []
     for name, source in out.track(jobs, "classifiers on codes and pixels"):
         fitted, judged = inputs[source]
         result = CLASSIFIERS[name](fitted, train.labels.numpy(), judged, subject.labels)
         confusion = _confusion(subject.labels, result.predictions, subject.config.model.num_classes)
-        found.append(
+        results.append(
             Result(name, source, judged.shape[1], result.accuracy, result.macro_f1, confusion)
         )
-    return found
+    return results
 
 
 def unfit(subject: Subject) -> str:
@@ -82,9 +82,9 @@ def _flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _confusion(labels: NDArray[Any], predictions: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    found = np.zeros((classes, classes), np.int64)
-    np.add.at(found, (labels, predictions), 1)
-    return found
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    return counts
 
 
 def table(subject: Subject, results: list[Result]) -> Table:

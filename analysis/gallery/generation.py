@@ -86,15 +86,15 @@ def dimensions(subject: Subject) -> list[Dimension]:
     kls, all_means = [], []
     for start in range(0, len(noisy), BATCH):
         part = slice(start, start + BATCH)
-        told = None if subject.told is None else subject.told[part]
-        at_mean, drawn = model.at_mean_and_draw(noisy[part], eps[part], told)
+        classes = None if subject.told is None else subject.told[part]
+        at_mean, drawn = model.at_mean_and_draw(noisy[part], eps[part], classes)
         kls.append(drawn.kl)
         all_means.append(at_mean.z_mean)
     kl = metrics.kl_per_dimension(torch.cat(kls)).tolist()
     means = torch.cat(all_means).double()
     variance = means.var(0, unbiased=False).tolist()
-    found = [Dimension(i, kl[i], variance[i]) for i in range(len(kl))]
-    return sorted(found, key=lambda each: (-each.kl, each.number))
+    unsorted = [Dimension(i, kl[i], variance[i]) for i in range(len(kl))]
+    return sorted(unsorted, key=lambda dimension: (-dimension.kl, dimension.number))
 
 
 def traversal(subject: Subject, dimension: int, base: Floats) -> Floats:
@@ -139,11 +139,11 @@ def draw_overview(subject: Subject, found: list[Dimension]) -> Figure:
     inactive = f"\n{say('inactive', subject.language)}"
     strips = [
         Strip(
-            f"z{each.number}: KL {each.kl:.2f}" + ("" if each.active else inactive),
-            traversal(subject, each.number, middle),
-            muted=not each.active,
+            f"z{dimension.number}: KL {dimension.kl:.2f}" + ("" if dimension.active else inactive),
+            traversal(subject, dimension.number, middle),
+            muted=not dimension.active,
         )
-        for each in found[:OVERVIEW]
+        for dimension in found[:OVERVIEW]
     ]
     return drawing.sheet(say("traversals", subject.language), strips, _headings())
 
@@ -153,12 +153,12 @@ def dimensions_table(subject: Subject, found: list[Dimension]) -> Table:
     rows = [
         {
             "rank": rank,
-            "dimension": each.number,
-            "kl": each.kl,
-            "variance": each.variance,
-            "active": "yes" if each.active else "no",
+            "dimension": dimension.number,
+            "kl": dimension.kl,
+            "variance": dimension.variance,
+            "active": "yes" if dimension.active else "no",
         }
-        for rank, each in enumerate(found, start=1)
+        for rank, dimension in enumerate(found, start=1)
     ]
     columns = (
         Column("rank", "rank", spec="d"),
@@ -174,11 +174,11 @@ def dimensions_table(subject: Subject, found: list[Dimension]) -> Table:
 def draw(subject: Subject, out: Output) -> None:
     """`samples_50.png`, `traversals.png`, `traversals.*` and `traversals/RANK_dimN.png`."""
     out.figure(f"samples_{SAMPLES}.png", draw_samples(subject, SAMPLES, PER_ROW))
-    found = dimensions(subject)
-    out.table("traversals", dimensions_table(subject, found))
-    out.figure("traversals.png", draw_overview(subject, found))
-    digits = len(str(len(found)))
-    ranked = list(enumerate(found, start=1))
-    for rank, each in out.track(ranked, "traversals"):
-        name = f"traversals/{rank:0{digits}d}_dim{each.number}.png"
-        out.figure(name, draw_sheet(subject, each, rank, len(found)))
+    by_kl = dimensions(subject)
+    out.table("traversals", dimensions_table(subject, by_kl))
+    out.figure("traversals.png", draw_overview(subject, by_kl))
+    digits = len(str(len(by_kl)))
+    ranked = list(enumerate(by_kl, start=1))
+    for rank, dimension in out.track(ranked, "traversals"):
+        name = f"traversals/{rank:0{digits}d}_dim{dimension.number}.png"
+        out.figure(name, draw_sheet(subject, dimension, rank, len(by_kl)))

@@ -27,8 +27,8 @@ def chosen(subject: Subject) -> list[int]:
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())
     first = np.lexsort((labels, rank))[:SHOWN]
-    found: list[int] = first[np.lexsort((rank[first], labels[first]))].tolist()
-    return found
+    indices: list[int] = first[np.lexsort((rank[first], labels[first]))].tolist()
+    return indices
 
 
 def strips(subject: Subject) -> tuple[Strip, ...]:
@@ -37,12 +37,12 @@ def strips(subject: Subject) -> tuple[Strip, ...]:
     clean = subject.clean[indices]
     first = "noisy" if subject.denoises else "input"
     rows = ((first, subject.noisy[indices]), ("reconstruction", subject.restored[indices]))
-    found = [
+    drawn = [
         Strip(say(name, language), images.numpy(), _psnr(images, clean)) for name, images in rows
     ]
     if not subject.denoises:
-        return Strip(found[0].label, found[0].images), found[1]
-    return *found, Strip(say("clean", language), clean.numpy())
+        return Strip(drawn[0].label, drawn[0].images), drawn[1]
+    return *drawn, Strip(say("clean", language), clean.numpy())
 
 
 def _psnr(images: torch.Tensor, clean: torch.Tensor) -> tuple[str, ...]:

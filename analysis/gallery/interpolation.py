@@ -103,9 +103,9 @@ def draw(subject: Subject, out: Output) -> None:
     for kind in WALKS:
         walks = [walk(subject, pair, kind) for pair in pairs(subject)]
         strips = [
-            Strip(" → ".join(subject.class_name(int(subject.labels[i])) for i in each.pair)
-                  + f"\n{each.pair[0]} → {each.pair[1]}", each.images)
-            for each in walks
+            Strip(" → ".join(subject.class_name(int(subject.labels[i])) for i in path.pair)
+                  + f"\n{path.pair[0]} → {path.pair[1]}", path.images)
+            for path in walks
         ]  # fmt: skip
         title = say("interpolations", subject.language, kind=say(kind, subject.language))
         out.figure(f"interpolation_{kind}.png", drawing.sheet(title, strips))

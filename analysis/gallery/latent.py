@@ -67,9 +67,9 @@ def draw_numbers(subject: Subject, found: LatentPicture) -> Figure:
     """Every code as the number of its class (06A)."""
     figure, axes = _axes(subject, found)
     for label in found.classes:
-        chosen = found.points[found.labels == label]
+        points = found.points[found.labels == label]
         axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=22, marker=f"${label}$", linewidths=0,
+            points[:, 0], points[:, 1], s=22, marker=f"${label}$", linewidths=0,
             color=_color(label), alpha=0.8, label=_entry(subject, label),
         )  # fmt: skip
     _legend(axes)
@@ -80,9 +80,9 @@ def draw_names(subject: Subject, found: LatentPicture) -> Figure:
     """Codes as points, each class named where its middle is (06B to 06D)."""
     figure, axes = _axes(subject, found)
     for label in found.classes:
-        chosen = found.points[found.labels == label]
+        points = found.points[found.labels == label]
         name = subject.class_name(label)
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=6, alpha=0.6, color=_color(label), linewidths=0,
+        axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.6, color=_color(label), linewidths=0,
                      label=name)  # fmt: skip
     for label in found.classes:
         axes.annotate(
@@ -94,21 +94,25 @@ def draw_names(subject: Subject, found: LatentPicture) -> Figure:
     return figure
 
 
-def _axes(subject: Subject, found: LatentPicture) -> tuple[Figure, Axes]:
+def _axes(subject: Subject, projection: LatentPicture) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.6, 6.2), layout="constrained")
     axes: Axes = figure.subplots()
-    title = say("latent", subject.language, method=METHODS[found.method], count=len(found.points))
-    axes.set(title=title, xlabel=_axis(subject, found, 0), ylabel=_axis(subject, found, 1))
+    title = say(
+        "latent", subject.language, method=METHODS[projection.method], count=len(projection.points)
+    )
+    axes.set(
+        title=title, xlabel=_axis(subject, projection, 0), ylabel=_axis(subject, projection, 1)
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _axis(subject: Subject, found: LatentPicture, place: int) -> str:
-    if found.method != "pca":
-        return f"{METHODS[found.method]} {place + 1}"
-    share = (*found.explained, 0.0, 0.0)[place]
+def _axis(subject: Subject, projection: LatentPicture, place: int) -> str:
+    if projection.method != "pca":
+        return f"{METHODS[projection.method]} {place + 1}"
+    share = (*projection.explained, 0.0, 0.0)[place]
     return say("component", subject.language, number=place + 1, share=share, percent=100 * share)
 
 

@@ -92,8 +92,8 @@ def _weighted(row: Row, config: TrialConfig) -> float | None:
         terms += [_product(row["val_beta"], row["val_kl_loss"])]
     if config.objective.supcon_gamma > 0:
         terms += [_product(row["val_gamma_sc"], row["val_supcon_loss"])]
-    known = [term for term in terms if term is not None]
-    return sum(known) if len(known) == len(terms) else None
+    values = [term for term in terms if term is not None]
+    return sum(values) if len(values) == len(terms) else None
 
 
 def _product(weight: float | None, value: float | None) -> float | None:
@@ -142,9 +142,9 @@ def _lines(subject: Subject, rows: list[Row], columns: dict[str, str]) -> tuple[
     colors = {"training": TRAINING, "validation": VALIDATION}
     found = []
     for split, column in columns.items():
-        known = [(row["epoch"], row[column]) for row in rows if row[column] is not None]
-        if known:
-            epochs, values = zip(*known, strict=True)
+        points = [(row["epoch"], row[column]) for row in rows if row[column] is not None]
+        if points:
+            epochs, values = zip(*points, strict=True)
             found.append(Line(say(split, subject.language), epochs, values, colors[split]))
     return tuple(found)
 
@@ -172,8 +172,8 @@ def _elbo_row(epoch: int, subject: Subject) -> Row:
     """The unweighted −ELBO of an epoch on both splits."""
     history = subject.history
     terms = [history.get(name, {}).get(epoch) for name in ("train/recon", "train/kl")]
-    known = [term for term in terms if term is not None]
-    training = sum(known) if len(known) == len(terms) else None
+    values = [term for term in terms if term is not None]
+    training = sum(values) if len(values) == len(terms) else None
     return {"neg_elbo": training, "val_neg_elbo": history.get("val/neg_elbo", {}).get(epoch)}
 
 

@@ -68,11 +68,11 @@ PARTS: dict[str, Part] = {
 
 def named(only: str) -> list[str]:
     """The parts of a list with commas, in their order. Raises GalleryError for an unknown one."""
-    wanted = [name.strip() for name in only.split(",")]
-    for name in wanted:
+    listed = [name.strip() for name in only.split(",")]
+    for name in listed:
         if name not in PARTS:
             raise GalleryError(f"--only {name!r} is unknown: {', '.join(PARTS)}")
-    return [name for name in PARTS if name in wanted]
+    return [name for name in PARTS if name in listed]
 
 
 def draw(subject: Subject, out: Output, only: Sequence[str] | None = None) -> None:

@@ -91,5 +91,5 @@ def _training_noise(subject: Subject) -> str:
     return f"{config.noise.factor}" + (f" to {top}" if top is not None else "")
 
 
-def _row(found: Quality) -> str:
-    return f"MSE={found.mse:.6f} | PSNR={found.psnr:.3f} dB | SSIM={found.ssim:.4f}"
+def _row(figures: Quality) -> str:
+    return f"MSE={figures.mse:.6f} | PSNR={figures.psnr:.3f} dB | SSIM={figures.ssim:.4f}"

@@ -149,8 +149,8 @@ class Subject:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Classes of the test images, `(N,)`."""
-        found: NDArray[np.int64] = self.test.labels.numpy()
-        return found
+        classes: NDArray[np.int64] = self.test.labels.numpy()
+        return classes
 
     def class_name(self, label: int) -> str:
         """A class's name in the gallery's language, if it has one in that."""
@@ -232,27 +232,27 @@ def find(tracker: Tracker, run_id: str, study: str | None = None) -> tuple[Recor
     if len(several := [name for name, matches in keyed.items() if matches]) > 1:
         listed = ", ".join(map(repr, several))
         raise GalleryError(f"there are several trials {text}, of {listed}: name one with --study")
-    found = [match for matches in keyed.values() for match in matches]
-    if not found and len(text) < SHORTEST_ID:
+    candidates = [match for matches in keyed.values() for match in matches]
+    if not candidates and len(text) < SHORTEST_ID:
         raise GalleryError(
             f"there is no trial {run_id!r}, and a run id needs at least {SHORTEST_ID} digits"
         )
-    found = found or [
+    candidates = candidates or [
         (record, records)
         for records in records_of.values()
         for record in records
         if record.run_id.startswith(text)
     ]
-    if not found:
+    if not candidates:
         raise GalleryError(
             f"there is no run {run_id!r} in {tracker.uri}; a study's trials.csv and its pages in "
             "MLflow name the runs"
         )
-    if len(found) > 1:
-        ids = ", ".join(record.run_id for record, _ in found[:3])
+    if len(candidates) > 1:
+        ids = ", ".join(record.run_id for record, _ in candidates[:3])
         raise GalleryError(f"run id {run_id!r} is not unique: {ids}; give more digits")
-    record, records = found[0]
-    trials = [each for each in records if runs.is_trial(each)]
+    record, records = candidates[0]
+    trials = [trial for trial in records if runs.is_trial(trial)]
     if not runs.is_trial(record):
         raise GalleryError(f"run {run_id!r} is no trial but a study; {_some(trials)}")
     return record, [trial for trial in trials if trial is not record]
@@ -260,16 +260,16 @@ def find(tracker: Tracker, run_id: str, study: str | None = None) -> tuple[Recor
 
 def _some(trials: list[Record]) -> str:
     done = [trial for trial in trials if trial.tags.get(names.STATUS) == "finished"]
-    listed = ", ".join(f"{each.run_id} ({each.tags.get(names.TRIAL)})" for each in done[:3])
+    listed = ", ".join(f"{trial.run_id} ({trial.tags.get(names.TRIAL)})" for trial in done[:3])
     return f"give one of its trials: {listed}" if done else "none of its trials has finished"
 
 
 def history(tracker: Tracker, run_id: str) -> History:
     """All values of `HISTORY` in a run."""
-    found: dict[str, dict[int, float]] = {}
+    values: dict[str, dict[int, float]] = {}
     for point in tracker.histories([run_id], HISTORY):
-        found.setdefault(point.metric, {})[point.step] = point.value
-    return found
+        values.setdefault(point.metric, {})[point.step] = point.value
+    return values
 
 
 class _Study:
@@ -280,8 +280,8 @@ class _Study:
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.tracker.artifact(self.run_id, name) if self.run_id else None
-        found = json.loads(path.read_text("utf-8")) if path else {}
-        return found if isinstance(found, dict) else {}
+        content = json.loads(path.read_text("utf-8")) if path else {}
+        return content if isinstance(content, dict) else {}
 
     def source(self, dataset: str, data: str | None, data_dir: Path | None) -> datasets.Source:
         """Where the study took its images, unless that folder is gone, or where they are now."""
@@ -297,13 +297,13 @@ class _Study:
     def check_data(self, source: datasets.Source) -> None:
         """Raise GalleryError if the images here are not those of the study."""
         expected = self._json(names.PROVENANCE_FILE).get("data", {}).get("val")
-        found = source.splits(("val",))["val"].fingerprint()
-        if expected not in (None, found):
+        fingerprint = source.splits(("val",))["val"].fingerprint()
+        if expected not in (None, fingerprint):
             folder = source.folder or source.path
             where = f"in {folder}" if folder else "found here"
             raise GalleryError(
                 f"the {source.dataset} images {where} are not those of the run (fingerprint "
-                f"{found}, not {expected}): name their place with --data-dir or --data"
+                f"{fingerprint}, not {expected}): name their place with --data-dir or --data"
             )
 
 

@@ -58,7 +58,7 @@ def _from_mlflow(model: str, tracking_uri: str | None) -> Denoiser:
     """Not by way of our own `vae_trainables`: the model brings the code it was published with."""
     loaded = Registry(tracking_uri).load(model)
     inner = getattr(loaded, "unwrap_python_model", lambda: None)()
-    found: Denoiser | None = getattr(inner, "denoiser", None)
-    if found is None:
+    denoiser: Denoiser | None = getattr(inner, "denoiser", None)
+    if denoiser is None:
         raise ModelError(f"{model} is not a model that python -m analysis.publish made")
-    return found
+    return denoiser

@@ -210,12 +210,12 @@ def _array(path: Path, target: _Target) -> Prepared:
         raise OwnImageError(f"{path}: {error}") from error
     units = np.repeat(units, channels // planes, axis=1).transpose(0, 2, 3, 1)
     images, inverted, steps = zip(*(_fit(image, target) for image in units), strict=True)
-    changes = dict.fromkeys(step for each in steps for step in each)
-    given = f"{len(units)} of {width}x{height} {values.dtype}"
+    changes = dict.fromkeys(step for image_steps in steps for step in image_steps)
+    original = f"{len(units)} of {width}x{height} {values.dtype}"
     shape = (*values.shape[:-2], *target.size)
     if channels != planes:  # grey ones for a model of colours
         shape = (count, channels, *target.size)
-    return Prepared(path, np.stack(images), np.array(inverted), shape, (given, *changes))
+    return Prepared(path, np.stack(images), np.array(inverted), shape, (original, *changes))
 
 
 def _checked(values: NDArray[Any]) -> Floats:
@@ -269,8 +269,8 @@ def _in_words(size: tuple[int, int], square: str) -> str:
 def border(values: Floats) -> Floats:
     """The median of the outermost pixels of `(H, W, C)`, `(C,)`."""
     edges = (values[0], values[-1], values[:, 0], values[:, -1])
-    found: Floats = np.median(np.concatenate(edges), axis=0).astype(np.float32)
-    return found
+    median: Floats = np.median(np.concatenate(edges), axis=0).astype(np.float32)
+    return median
 
 
 def _full(size: tuple[int, ...], target: tuple[int, int]) -> tuple[int, int]:

@@ -137,9 +137,9 @@ class Registry:
     def check(self, name: str, study: str) -> None:
         """Raise RegistryError where `name` is taken by another study or by somebody else."""
         with self._pointed_at() as client:
-            found = {model.name: model.tags for model in _registered_models(client, name)}
-        owner = found.get(name, {}).get(names.STUDY)
-        if name in found and owner != study:
+            registered = {model.name: model.tags for model in _registered_models(client, name)}
+        owner = registered.get(name, {}).get(names.STUDY)
+        if name in registered and owner != study:
             whose = f"study {owner!r}" if owner else "something that is not a study"
             raise RegistryError(
                 f"the registered model {name!r} belongs to {whose}; give another with --name"

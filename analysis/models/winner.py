@@ -53,8 +53,8 @@ class Winner:
     @property
     def scores(self) -> dict[str, float]:
         """Its main metrics by tracker name, as far as it has them."""
-        found = {name: self.run.get(METRIC + name) for name in SCORES}
-        return {name: float(value) for name, value in found.items() if pd.notna(value)}
+        values = {name: self.run.get(METRIC + name) for name in SCORES}
+        return {name: float(value) for name, value in values.items() if pd.notna(value)}
 
     @property
     def noise(self) -> str:
@@ -84,12 +84,12 @@ def choose(results: StudyResults) -> Winner:
 def named(results: StudyResults, run: str) -> Winner:
     """The finished run with that MLflow id or trial key; WinnerError if there is none."""
     trials = results.trials
-    found = trials[(trials["run_id"] == run) | (trials["trial"] == run)]
-    if found.empty:
+    matches = trials[(trials["run_id"] == run) | (trials["trial"] == run)]
+    if matches.empty:
         raise WinnerError(
             f"study {results.name!r} has no run {run!r}; give a run id or a trial's key"
         )
-    row = found.iloc[-1]
+    row = matches.iloc[-1]
     if row["status"] != "finished":
         raise WinnerError(
             f"trial {row['trial']} is {row['status']}: only finished ones have weights"
@@ -115,28 +115,28 @@ def _confirmed(results: StudyResults) -> Winner | None:
     if table.empty:
         return None
     means = table.mean()
-    chosen = means.idxmin() if results.objective.ascending else means.idxmax()
-    return _best_seed(results, done[done["configuration"] == chosen], chosen, table)
+    best = means.idxmin() if results.objective.ascending else means.idxmax()
+    return _best_seed(results, done[done["configuration"] == best], best, table)
 
 
 def _best_seed(
-    results: StudyResults, runs: pd.DataFrame, chosen: Hashable, table: pd.DataFrame
+    results: StudyResults, runs: pd.DataFrame, best: Hashable, table: pd.DataFrame
 ) -> Winner:
     values = runs[results.objective.column]
     run = runs.iloc[values.argmin() if results.objective.ascending else values.argmax()]
-    what = "The reference" if run["reference"] else f"Trial {chosen}"
+    what = "The reference" if run["reference"] else f"Trial {best}"
     seeds = "1 fresh seed" if len(table) == 1 else f"{len(table)} fresh seeds"
     rank = f"the best of {table.shape[1]} configurations"
     if table.shape[1] == 1:
         rank = "the only configuration that was confirmed"
     why = (
         f"{what} is {rank}: "
-        f"{_scored(results, table[chosen].mean())} on average over {seeds}. Of its {len(runs)} "
+        f"{_scored(results, table[best].mean())} on average over {seeds}. Of its {len(runs)} "
         f"confirmation runs this one has the best validation score."
     )
     return Winner(run, why)
 
 
 def _scored(results: StudyResults, value: float) -> str:
-    known = quantity(results.objective.metric)
-    return f"{known.label} {known.with_unit(value)}"
+    metric = quantity(results.objective.metric)
+    return f"{metric.label} {metric.with_unit(value)}"

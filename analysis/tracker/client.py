@@ -115,37 +115,37 @@ class Tracker:
     def studies(self) -> list[str]:
         """Names of the experiments that hold at least one study, sorted."""
         with self._speaking():
-            found = self._all(self._client.search_experiments)
+            experiments = self._all(self._client.search_experiments)
             query = f"tags.`{names.ROLE}` LIKE '%'"
             return sorted(
-                each.name
-                for each in found
-                if self._client.search_runs([each.experiment_id], query, max_results=1)
+                experiment.name
+                for experiment in experiments
+                if self._client.search_runs([experiment.experiment_id], query, max_results=1)
             )
 
     def experiment_id(self, study: str) -> str:
         """The experiment of that name; TrackerError lists the studies there are."""
         with self._speaking():
-            found = self._client.get_experiment_by_name(study)
-        if found is not None and found.lifecycle_stage == "active":
-            experiment_id: str = found.experiment_id
+            experiment = self._client.get_experiment_by_name(study)
+        if experiment is not None and experiment.lifecycle_stage == "active":
+            experiment_id: str = experiment.experiment_id
             return experiment_id
-        state = "was deleted from" if found is not None else "is not in"
+        state = "was deleted from" if experiment is not None else "is not in"
         raise TrackerError(f"study {study!r} {state} {self.uri}; {self._known_studies()}")
 
     def _known_studies(self) -> str:
-        known = ", ".join(repr(name) for name in self.studies())
-        return f"there are: {known}" if known else "it holds no study at all"
+        listing = ", ".join(repr(name) for name in self.studies())
+        return f"there are: {listing}" if listing else "it holds no study at all"
 
     def records(self, study: str) -> list[Record]:
         """Every run of the study's experiment that is not deleted, ours or not, oldest first."""
         experiment_id = self.experiment_id(study)
         with self._speaking():
             if self._sql_store is not None:
-                found = _records_by_sql(self._sql_store, experiment_id)
+                stored = _records_by_sql(self._sql_store, experiment_id)
             else:
-                found = self._records_by_client(experiment_id)
-        ours = (record for record in found if names.PROBE not in record.tags)
+                stored = self._records_by_client(experiment_id)
+        ours = (record for record in stored if names.PROBE not in record.tags)
         return sorted(ours, key=lambda record: (record.start_ms or 0, record.run_id))
 
     def _records_by_client(self, experiment_id: str) -> list[Record]:
@@ -158,26 +158,26 @@ class Tracker:
 
     @staticmethod
     def _all(search: Any) -> list[Any]:
-        found: list[Any] = []
+        items: list[Any] = []
         token = None
         while True:
             page = search(page_token=token)
-            found += page
+            items += page
             token = page.token
             if not token:
-                return found
+                return items
 
     def histories(self, run_ids: Iterable[str], metrics: Iterable[str]) -> list[Point]:
         """Every value of `metrics` in those runs; of a step logged twice the later value."""
-        wanted, keys = list(run_ids), list(metrics)
+        ids, keys = list(run_ids), list(metrics)
         with self._speaking():
             if self._sql_store is not None:
-                return _histories_by_sql(self._sql_store, wanted, keys)
+                return _histories_by_sql(self._sql_store, ids, keys)
             return [
-                Point(run_id, key, each.step, each.value)
-                for run_id in wanted
+                Point(run_id, key, point.step, point.value)
+                for run_id in ids
                 for key in keys
-                for each in _last_of_each_step(self._client.get_metric_history(run_id, key))
+                for point in _last_of_each_step(self._client.get_metric_history(run_id, key))
             ]
 
     def artifact(self, run_id: str, path: str) -> Path | None:
@@ -187,7 +187,7 @@ class Tracker:
             if (home := self._folder_beside(run_id)) is not None:
                 return home / path if (home / path).is_file() else None
             there = self._client.list_artifacts(run_id, folder or None)
-            if path not in {each.path for each in there}:
+            if path not in {file.path for file in there}:
                 return None
             return Path(self._client.download_artifacts(run_id, path, self._downloads(run_id)))
 
@@ -228,8 +228,8 @@ class Tracker:
     def _places(self, database: Path, experiment_id: str) -> tuple[Path | None, Path | None]:
         """An experiment's folder as MLflow knows it, and where it is if it was moved."""
         if experiment_id not in self._moves:
-            known = self._client.get_experiment(experiment_id).artifact_location
-            places = (location.local_folder(known), location.here(database, known))
+            uri = self._client.get_experiment(experiment_id).artifact_location
+            places = (location.local_folder(uri), location.here(database, uri))
             self._moves[experiment_id] = places
         return self._moves[experiment_id]
 
@@ -284,8 +284,8 @@ def _records_by_sql(store: SqlAlchemyStore, experiment_id: str) -> list[Record]:
         records = {row[0]: Record(*row) for row in connection.execute(select(*fields).where(ours))}
 
         def rows(table: Table, *columns: str) -> Iterator[Any]:
-            chosen = (table.c.run_uuid, *(table.c[name] for name in columns))
-            joined = select(*chosen).join(runs, table.c.run_uuid == runs.c.run_uuid).where(ours)
+            selected = (table.c.run_uuid, *(table.c[name] for name in columns))
+            joined = select(*selected).join(runs, table.c.run_uuid == runs.c.run_uuid).where(ours)
             # A run may have begun since the first SELECT: it waits for the next reading.
             return (row for row in connection.execute(joined) if row[0] in records)
 
@@ -305,7 +305,7 @@ def _histories_by_sql(store: SqlAlchemyStore, run_ids: list[str], keys: list[str
     from sqlalchemy import select
 
     table = SqlMetric.__table__
-    found: dict[tuple[str, str, int], float] = {}
+    values: dict[tuple[str, str, int], float] = {}
     columns = (table.c.run_uuid, table.c.key, table.c.step, table.c.value, table.c.is_nan)
     with store.engine.connect() as connection:
         for start in range(0, len(run_ids), CHUNK):
@@ -316,10 +316,10 @@ def _histories_by_sql(store: SqlAlchemyStore, run_ids: list[str], keys: list[str
                 .order_by(table.c.run_uuid, table.c.key, table.c.step, table.c.timestamp)
             )
             for run_id, key, step, value, nan in connection.execute(query):
-                found[run_id, key, step] = float("nan") if nan else value
-    return [Point(run_id, key, step, value) for (run_id, key, step), value in found.items()]
+                values[run_id, key, step] = float("nan") if nan else value
+    return [Point(run_id, key, step, value) for (run_id, key, step), value in values.items()]
 
 
 def _last_of_each_step(history: Iterable[Any]) -> list[Any]:
-    latest = {each.step: each for each in sorted(history, key=lambda each: each.timestamp)}
+    latest = {point.step: point for point in sorted(history, key=lambda point: point.timestamp)}
     return [latest[step] for step in sorted(latest)]

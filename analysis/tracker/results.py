@@ -102,8 +102,11 @@ class StudyResults:
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """From study.json; by default the validation MSE."""
-        given = [(each["metric"], each["direction"]) for each in self.info.get("objectives", [])]
-        return tuple(Objective(*each) for each in given or [DEFAULT_OBJECTIVE])
+        pairs = [
+            (objective["metric"], objective["direction"])
+            for objective in self.info.get("objectives", [])
+        ]
+        return tuple(Objective(*pair) for pair in pairs or [DEFAULT_OBJECTIVE])
 
     @property
     def objective(self) -> Objective:
@@ -113,8 +116,8 @@ class StudyResults:
     @cached_property
     def distributions(self) -> Mapping[str, str]:
         """Searched parameters that trials have as a column, each with Optuna's JSON."""
-        given = self.info.get("distributions", {})
-        return {name: text for name, text in given.items() if PARAM + name in self.trials}
+        texts = self.info.get("distributions", {})
+        return {name: text for name, text in texts.items() if PARAM + name in self.trials}
 
     @cached_property
     def space(self) -> tuple[Dimension, ...]:
@@ -125,7 +128,7 @@ class StudyResults:
     def varied(self) -> tuple[str, ...]:
         """Names of the searched parameters; without study.json those that differ among trials."""
         if self.distributions:
-            return tuple(each.name for each in self.space)
+            return tuple(dimension.name for dimension in self.space)
         names = [name for name in self.parameters if name != "seed"]
         return tuple(n for n in names if self.search[PARAM + n].astype(str).nunique() > 1)
 
@@ -142,8 +145,8 @@ class StudyResults:
         A study that only ran the reference (`--reference`) has no search: its runs take the place.
         """
         phase = self.trials["phase"]
-        chosen = phase == (SEARCH if (phase == SEARCH).any() else REFERENCE)
-        return self.trials.loc[chosen]
+        rows = phase == (SEARCH if (phase == SEARCH).any() else REFERENCE)
+        return self.trials.loc[rows]
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
@@ -165,11 +168,11 @@ class StudyResults:
     def _means_over_seeds(self, finished: pd.DataFrame) -> pd.DataFrame:
         column, direction = self.objective.column, self.objective.direction
         ranking = rank(self.search, metric=column, direction=direction)
-        whole = {each.configuration for each in ranking.ranked}
-        chosen = finished.loc[finished["config"].isin(whole)]
-        metrics = [str(name) for name in chosen.columns if str(name).startswith(METRIC)]
-        means = chosen.groupby("config")[metrics].mean()
-        first = chosen.drop_duplicates("config").copy()
+        whole = {entry.configuration for entry in ranking.ranked}
+        rows = finished.loc[finished["config"].isin(whole)]
+        metrics = [str(name) for name in rows.columns if str(name).startswith(METRIC)]
+        means = rows.groupby("config")[metrics].mean()
+        first = rows.drop_duplicates("config").copy()
         first[metrics] = means.loc[first["config"].tolist()].to_numpy()
         return first
 
@@ -203,9 +206,11 @@ class StudyResults:
         metrics = [
             objective.column for objective in self.objectives if objective.column in self.search
         ]
-        chosen = self.search[["trial", "status", "epochs", *params, *metrics]]
-        bare = {each: each.removeprefix(PARAM).removeprefix(METRIC) for each in params + metrics}
-        return chosen.rename(columns={"epochs": "budget"}).rename(columns=bare)
+        table = self.search[["trial", "status", "epochs", *params, *metrics]]
+        bare = {
+            column: column.removeprefix(PARAM).removeprefix(METRIC) for column in params + metrics
+        }
+        return table.rename(columns={"epochs": "budget"}).rename(columns=bare)
 
 
 def collect(study: str, tracker: Tracker) -> StudyResults:
@@ -270,9 +275,9 @@ class _StudyFile(BaseModel):
 
     @field_validator("distributions")
     @classmethod
-    def _readable(cls, given: dict[str, str]) -> dict[str, str]:
-        dimensions(given)  # raises ValueError for what is no distribution
-        return given
+    def _readable(cls, texts: dict[str, str]) -> dict[str, str]:
+        dimensions(texts)  # raises ValueError for what is no distribution
+        return texts
 
 
 class _Artifacts:
@@ -298,20 +303,20 @@ class _Artifacts:
         if path is None:
             return default
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             self.notes.append(f"{name} is not JSON: {error}")
             return default
-        if not isinstance(found, type(default)):
+        if not isinstance(content, type(default)):
             self.notes.append(f"{name} should hold a {type(default).__name__}")
             return default
-        return found
+        return content
 
     def study(self) -> dict[str, Any]:
         """study.json, or nothing of it where it is not what a study writes."""
-        found: dict[str, Any] = self.json(names.STUDY_FILE, {})
+        content: dict[str, Any] = self.json(names.STUDY_FILE, {})
         try:
-            study_file = _StudyFile.model_validate(found)
+            study_file = _StudyFile.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -319,7 +324,7 @@ class _Artifacts:
             return {}
         for name, own in study_file.quantities.items():
             quantities.learn(name, own.unit, own.direction)
-        return found
+        return content
 
     def rows(self, name: str) -> tuple[Mapping[str, Any], ...]:
         """The rows of a file of baselines."""

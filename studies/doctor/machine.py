@@ -25,7 +25,7 @@ print(torch.cuda.device_count(), torch.cuda.get_device_properties(0).uuid)
 
 def facts() -> dict[str, str]:
     """Versions, what the driver says of the GPUs and what torch sees of them, by name."""
-    known = {
+    details = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda of torch": str(torch.version.cuda),
@@ -36,16 +36,16 @@ def facts() -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "not set"),
         "GPUs": str(torch.cuda.device_count()),
     }
-    return known | {f"cuda:{index}": _gpu(index) for index in range(torch.cuda.device_count())}
+    return details | {f"cuda:{index}": _gpu(index) for index in range(torch.cuda.device_count())}
 
 
 def driver() -> str:
     """What nvidia-smi says of driver, memory and mode, a GPU after the other; or why nothing."""
     if shutil.which(_SMI[0]) is None:
         return "no nvidia-smi"
-    asked = [*_SMI, f"--query-gpu={_SMI_FIELDS}"]
+    query = [*_SMI, f"--query-gpu={_SMI_FIELDS}"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"nvidia-smi does not answer: {error}"
     said = (done.stdout + done.stderr).strip().splitlines()
@@ -70,10 +70,10 @@ def as_a_worker(index: int) -> Line:
     """Whether a worker that Ray gives GPU `index` sees this one and no other."""
     name = f"cuda:{index} as Ray's worker"
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    given = allowed[index] if index < len(allowed) and allowed[index] else str(index)
+    visible = allowed[index] if index < len(allowed) and allowed[index] else str(index)
     environment = {n: v for n, v in os.environ.items() if n != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
-        [sys.executable, "-c", _AS_A_WORKER, given],
+        [sys.executable, "-c", _AS_A_WORKER, visible],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -81,8 +81,8 @@ def as_a_worker(index: int) -> Line:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        return Line(name, "failed", f"CUDA_VISIBLE_DEVICES={given}: {last}")
+        return Line(name, "failed", f"CUDA_VISIBLE_DEVICES={visible}: {last}")
     own = f"1 {torch.cuda.get_device_properties(index).uuid}"
     seen = done.stdout.strip()
-    detail = f"CUDA_VISIBLE_DEVICES={given}: sees {seen}"
+    detail = f"CUDA_VISIBLE_DEVICES={visible}: sees {seen}"
     return Line(name, "ok", detail) if seen == own else Line(name, "wrong", f"{detail}, not {own}")

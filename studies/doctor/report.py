@@ -35,11 +35,11 @@ def _speed(lines: Sequence[Line], way: str, more: float = 0.0) -> float:
 
 def _rate(lines: Sequence[Line], model: str, way: str) -> float:
     """Images per second of the slowest GPU; 0 unless all lines of the way are to be trusted."""
-    chosen = [line for line in lines if (line.model, line.way) == (model, way)]
-    if not chosen or any(line.status not in TRUSTED for line in chosen):
+    measured = [line for line in lines if (line.model, line.way) == (model, way)]
+    if not measured or any(line.status not in TRUSTED for line in measured):
         return 0.0
-    slots = max(line.slots for line in chosen if line.slots <= COMPARED)
-    return min(line.images_per_s for line in chosen if line.slots == slots)
+    slots = max(line.slots for line in measured if line.slots <= COMPARED)
+    return min(line.images_per_s for line in measured if line.slots == slots)
 
 
 def page(facts: Mapping[str, str], lines: Sequence[Line], said: Verdict) -> str:

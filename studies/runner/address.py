@@ -17,8 +17,8 @@ _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):(\d{1,5})")
 
 def cluster_address(settings: Settings) -> str | None:
     """The cluster's address; None: a Ray of its own."""
-    given = settings.address if settings.address is not None else os.environ.get(VARIABLE, "")
-    return None if given.strip() in OWN else given.strip()
+    address = settings.address if settings.address is not None else os.environ.get(VARIABLE, "")
+    return None if address.strip() in OWN else address.strip()
 
 
 def check(settings: Settings, command: str) -> None:

@@ -32,15 +32,15 @@ def workers(settings: Settings, *, cores: int, left: int) -> Workers:
     cores: of this machine, or of a cluster; `--oversubscribe` does not ask how many there are.
     """
     cpus = min(settings.cpus or cores, cores)
-    asked = settings.gpus or max(1, (settings.cpus or cores) // settings.threads)
-    by_cores = asked if settings.oversubscribe else max(1, cpus // settings.threads)
+    requested = settings.gpus or max(1, (settings.cpus or cores) // settings.threads)
+    by_cores = requested if settings.oversubscribe else max(1, cpus // settings.threads)
     by_trials = max(1, math.ceil(left / (settings.slots or 1)))
-    count = min(asked, by_cores, by_trials)
+    count = min(requested, by_cores, by_trials)
     explicit = settings.gpus or settings.cpus is not None
-    if count == asked or not explicit:
+    if count == requested or not explicit:
         return Workers(count)
     reason = _too_few_trials(left) if by_trials <= by_cores else _too_few_cores(settings, cpus)
-    return Workers(count, f"{_counted(count, 'worker')}, not {asked}: {reason}")
+    return Workers(count, f"{_counted(count, 'worker')}, not {requested}: {reason}")
 
 
 def before_start(plan: Plan) -> Workers:
@@ -54,8 +54,10 @@ def before_start(plan: Plan) -> Workers:
             f"--threads is {settings.threads}, but this process may use "
             f"{_counted(cores, 'core')}: give fewer, or insist with --oversubscribe"
         )
-    asked = Asked.of(vars(settings), plan.reference.budget.epochs, 1 + len(plan.companions))
-    return workers(settings, cores=cores, left=max(asked.trials * asked.seeds, asked.fixed_runs))
+    request = Asked.of(vars(settings), plan.reference.budget.epochs, 1 + len(plan.companions))
+    return workers(
+        settings, cores=cores, left=max(request.trials * request.seeds, request.fixed_runs)
+    )
 
 
 def trials_left(plan: Plan, ledger: Ledger, phase: Phase) -> int:
@@ -63,13 +65,13 @@ def trials_left(plan: Plan, ledger: Ledger, phase: Phase) -> int:
     waiting = sum(t.phase == phase and t.status not in ENDED for t in ledger.trials.values())
     if phase == "search":
         return waiting + _to_suggest(plan, ledger) + _further_seeds(plan, ledger)
-    wanted = (
+    runs = (
         planning.confirmation_runs(plan, ledger)
         if phase == "confirm"
         else planning.reference_runs(plan)
     )
     have = {(t.group, t.config.seed) for t in ledger.trials.values() if t.phase == phase}
-    return waiting + sum((config.fingerprint(), config.seed) not in have for config, *_ in wanted)
+    return waiting + sum((config.fingerprint(), config.seed) not in have for config, *_ in runs)
 
 
 def _to_suggest(plan: Plan, ledger: Ledger) -> int:

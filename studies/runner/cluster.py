@@ -196,21 +196,23 @@ def check(settings: Settings, uri: str) -> None:
 def _ask_nodes(storage: str, marker: str, uri: str) -> dict[str, dict[str, object]]:
     """The facts of every node that has a CPU to train on."""
     task = ray.remote(num_cpus=0)(preflight.node_facts)
-    asked = {}
+    pending = {}
     for node in ray.nodes():
         if node["Alive"] and node["Resources"].get("CPU"):
             strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
                 node["NodeID"], soft=False
             )
             address = f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
-            asked[address] = task.options(scheduling_strategy=strategy).remote(storage, marker, uri)
-    _done, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_CHECK_S)
+            pending[address] = task.options(scheduling_strategy=strategy).remote(
+                storage, marker, uri
+            )
+    _done, late = ray.wait(list(pending.values()), num_returns=len(pending), timeout=NODE_CHECK_S)
     if late:
-        silent = [address for address, reference in asked.items() if reference in late]
+        silent = [address for address, reference in pending.items() if reference in late]
         raise preflight.PreflightError(
             f"node {silent[0]} did not answer within {NODE_CHECK_S:.0f} s: look at it, or remove it"
         )
-    return {address: _answer(address, reference) for address, reference in asked.items()}
+    return {address: _answer(address, reference) for address, reference in pending.items()}
 
 
 def _answer(node: str, reference: Any) -> dict[str, object]:

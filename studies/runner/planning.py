@@ -159,8 +159,8 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
                 f"{', '.join(definition.objectives)}"
             )
     objectives = [definition.objectives[name] for name in names]
-    wanted = {o.evaluation for o in [*objectives, definition.prune_on] if o.evaluation}
-    evaluations = set(definition.reference.evaluation.extras) | wanted
+    extras = {o.evaluation for o in [*objectives, definition.prune_on] if o.evaluation}
+    evaluations = set(definition.reference.evaluation.extras) | extras
     changes: dict[str, Any] = {
         "seed": settings.seed,
         "threads": settings.threads,
@@ -261,11 +261,11 @@ def _next_seed(ledger: Ledger, seeds: int) -> tuple[LedgerTrial, int] | None:
 
 def groups(ledger: Ledger) -> dict[str, list[LedgerTrial]]:
     """Search trials by configuration, the one that was suggested first."""
-    found: dict[str, list[LedgerTrial]] = {}
+    by_group: dict[str, list[LedgerTrial]] = {}
     for trial in ledger.trials.values():
         if trial.phase == "search":
-            found.setdefault(trial.group, []).append(trial)
-    return found
+            by_group.setdefault(trial.group, []).append(trial)
+    return by_group
 
 
 def fixed_source(
@@ -299,7 +299,7 @@ def confirmation_runs(
     """What `to_confirm` chooses and the reference, all on the same fresh seeds."""
     best = to_confirm(plan, ledger)
     reference = next((t for t in ledger.trials.values() if t.reference), None)
-    chosen: list[tuple[TrialConfig, LedgerTrial | None, bool]] = [
+    candidates: list[tuple[TrialConfig, LedgerTrial | None, bool]] = [
         (plan.reference, reference, True),
         *((t.config, t, False) for t in best if not t.reference),
     ]
@@ -307,7 +307,7 @@ def confirmation_runs(
     return [
         (config.model_copy(update={"seed": seed, "patience": 0}), like, is_reference)
         for seed in seeds
-        for config, like, is_reference in chosen
+        for config, like, is_reference in candidates
     ]
 
 

@@ -105,8 +105,8 @@ def _not_recorded(uri: str, reason: str) -> str:
     else:
         fault = f"no MLflow server answers at {shown}"
         hint = f"start one with `mlflow server`, or {way_out}"
-    given = "" if name == address.FLAG else f" from {name}"
-    return f"{fault}{given} ({address.redact(reason, uri)}); {hint}"
+    origin = "" if name == address.FLAG else f" from {name}"
+    return f"{fault}{origin} ({address.redact(reason, uri)}); {hint}"
 
 
 def server_identity(uri: str) -> str:
@@ -169,10 +169,10 @@ def local_gpus(gpus: int) -> None:
         return
     import torch  # seconds
 
-    found = torch.cuda.device_count()
-    if gpus > found:
+    usable = torch.cuda.device_count()
+    if gpus > usable:
         raise PreflightError(
-            f"--gpus {gpus}, but this machine has {found} that torch can use; "
+            f"--gpus {gpus}, but this machine has {usable} that torch can use; "
             "give --gpus 0 to train on CPUs"
         )
 

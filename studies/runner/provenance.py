@@ -19,13 +19,13 @@ PACKAGES = ("ray", "torch", "optuna", "mlflow", "numpy", "vae-studies")
 
 def versions() -> dict[str, str]:
     """Installed versions of what decides a result, and Python's."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+            installed[name] = "not installed as a package"
+    return installed
 
 
 def code_hash() -> str:
@@ -72,5 +72,5 @@ def command(start: str, *more: str) -> str:
 
     start: how the study is started, `StudyDefinition.command`.
     """
-    given = [redact(argument) for argument in sys.argv[1:]]
-    return " ".join([start, shlex.join([*given, *more])]).strip()
+    arguments = [redact(argument) for argument in sys.argv[1:]]
+    return " ".join([start, shlex.join([*arguments, *more])]).strip()

@@ -139,8 +139,8 @@ def baseline_rows(
 ) -> list[dict[str, Any]]:
     """What the baselines reach on validation and, where it is open, on the test split."""
     rows: list[dict[str, Any]] = []
-    asked = (("val", data.val, QUICK_BASELINES), ("test", data.test, baselines.BASELINES))
-    for name, split, chosen in asked:
+    splits = (("val", data.val, QUICK_BASELINES), ("test", data.test, baselines.BASELINES))
+    for name, split, methods in splits:
         if split is None:
             continue
         clean = as_float(split.images)
@@ -149,7 +149,7 @@ def baseline_rows(
             evaluation_noise(clean, config.evaluation.noise_kind, config.evaluation.noise_factor),
             clean,
             components=config.model.latent_dim,
-            names=baselines.affordable([*chosen, *baselines.OWN], config.model.pixels),
+            names=baselines.affordable([*methods, *baselines.OWN], config.model.pixels),
         )
         rows += [{"split": name, **row} for row in reached]
     return rows
@@ -165,7 +165,7 @@ def publish_robustness(
     where no trial is tried on them.
     """
     config, path = plan.reference, folder / "record" / names.BASELINE_ROBUSTNESS_FILE
-    asked = baselines.affordable(ROBUST_BASELINES, config.model.pixels)
+    methods = baselines.affordable(ROBUST_BASELINES, config.model.pixels)
     tried = plan.settings.confirm_top or plan.settings.reference
     if not tried or data.test is None:
         return
@@ -176,7 +176,7 @@ def publish_robustness(
     clean = as_float(data.test.take(ROBUSTNESS_IMAGES).images)
     rows = [
         row
-        for name in asked
+        for name in methods
         for row in baselines.over_noise(
             baselines.BASELINES[name](training, config.model.latent_dim),
             clean[:LOOKUP_ROBUSTNESS] if name == "lookup" else clean,
@@ -257,12 +257,12 @@ def own_quantities() -> dict[str, dict[str, str | None]]:
 def distributions(plan: Plan, draws: int = 64) -> dict[str, str]:
     """Optuna distributions by parameter, found by asking a define-by-run space several times."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for _ in range(draws):
         trial = study.ask()
         plan.pins.ask(plan.definition.space, trial)
-        found |= {k: distribution_to_json(v) for k, v in trial.distributions.items()}
-    return found
+        by_name |= {k: distribution_to_json(v) for k, v in trial.distributions.items()}
+    return by_name
 
 
 def example_arrays(plan: Plan, data: TrialData) -> dict[str, Any]:

@@ -62,10 +62,10 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
         source = source or datasets.open_source(
             plan.reference.data.dataset, data_dir=settings.data_dir
         )
-        found = source.splits(splits)
+        images = source.splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
-    data = TrialData(found["train"], found["val"], found.get("test"))
+    data = TrialData(images["train"], images["val"], images.get("test"))
     fitness.check(plan, data)
     return with_helpers(data, [*planning.suggestions(plan), *plan.companions])
 
@@ -202,11 +202,11 @@ class Run:
                 ledger.use_sampler(plan.sampler(ledger.suggested))
                 source = planning.search_source(plan, ledger)
             case "confirm":
-                wanted = planning.confirmation_runs(plan, ledger)
-                source = planning.fixed_source(ledger, phase, wanted)
+                runs = planning.confirmation_runs(plan, ledger)
+                source = planning.fixed_source(ledger, phase, runs)
             case "reference":
-                wanted = planning.reference_runs(plan)
-                source = planning.fixed_source(ledger, phase, wanted)
+                runs = planning.reference_runs(plan)
+                source = planning.fixed_source(ledger, phase, runs)
 
         def watch() -> None:
             self.stop.check()

@@ -90,8 +90,8 @@ def with_driver(uri: str) -> str:
     if dialect not in DRIVERS:
         return uri
     modules, package = DRIVERS[dialect]
-    wanted = [m for m in modules if _NAMED.get(m, m) == named] or [named] if named else modules
-    for module in wanted:
+    candidates = [m for m in modules if _NAMED.get(m, m) == named] or [named] if named else modules
+    for module in candidates:
         if find_spec(module) is not None:
             return f"{dialect}+{named or _NAMED.get(module, module)}://{rest}"
     raise AddressError(
@@ -137,7 +137,7 @@ def _secrets(uri: str) -> set[str]:
         return set()
     # a database's password may hold a "/" or "#", where urlsplit ends the address's user part
     whole = re.match(r"(?!http)[\w+]+://[^:/@]*:(.*)@", uri)
-    given = {password or "", whole.group(1) if whole else ""}
-    given |= {v for k, v in parse_qsl(parts.query) if _SECRET_NAME.search(k)}
-    given |= {os.environ.get(name, "") for name in _SECRET_VARIABLES}
-    return {text for secret in given for text in (secret, unquote(secret)) if text}
+    secrets = {password or "", whole.group(1) if whole else ""}
+    secrets |= {v for k, v in parse_qsl(parts.query) if _SECRET_NAME.search(k)}
+    secrets |= {os.environ.get(name, "") for name in _SECRET_VARIABLES}
+    return {text for secret in secrets for text in (secret, unquote(secret)) if text}

@@ -95,11 +95,11 @@ class Delivery:
 
     def abandon(self) -> None:
         """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
-        for key, known in self.runs.items():
-            if known.status == "RUNNING":
+        for key, run in self.runs.items():
+            if run.status == "RUNNING":
                 reason = {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
                 self._send(key, _News(tags=reason))
-                self._terminate(known, "KILLED", None)
+                self._terminate(run, "KILLED", None)
 
     def _learn(self, *, after_restoring: bool) -> None:
         """Read what MLflow holds of this study; restore what was deleted of it.
@@ -174,22 +174,22 @@ class Delivery:
         """Create the run of `key`, or open it again."""
         if key not in self.runs:
             self._create(key, _texts(tags), time, name)
-        known = self.runs[key]
-        if known.status != "RUNNING":
-            self.client.update_run(known.run_id, status="RUNNING")
-            known.status = "RUNNING"
+        run = self.runs[key]
+        if run.status != "RUNNING":
+            self.client.update_run(run.run_id, status="RUNNING")
+            run.status = "RUNNING"
         news.tags |= _texts(tags) | {names.RUN_NAME: name}
         news.tags |= self._parent() if key else {}  # also one made anew
         news.params |= _texts(params)
-        self._log_data(known, str(tags.get(names.PHASE, "")) == "search")
+        self._log_data(run, str(tags.get(names.PHASE, "")) == "search")
 
-    def _log_data(self, known: _Known, without_test: bool) -> None:
+    def _log_data(self, run: _Known, without_test: bool) -> None:
         """The data sets that a run sees; a search is not given the test images."""
-        if known.has_data or not self.data:
+        if run.has_data or not self.data:
             return
         seen = [d for d in self.data if not (without_test and d["context"] == "test")]
-        self.client.log_inputs(known.run_id, [_dataset(**described) for described in seen])
-        known.has_data = True
+        self.client.log_inputs(run.run_id, [_dataset(**described) for described in seen])
+        run.has_data = True
 
     def _metrics(
         self, news: _News, key: str, epoch: int, values: dict[str, float], time: int
@@ -205,9 +205,9 @@ class Delivery:
         if key:
             news.tags[names.RUN_NAME] = pages.run_name(key, status)
         self._send(key, news)
-        known = self.runs[key]
-        if known.status != names.MLFLOW_STATUS[status]:
-            self._terminate(known, names.MLFLOW_STATUS[status], time)
+        run = self.runs[key]
+        if run.status != names.MLFLOW_STATUS[status]:
+            self._terminate(run, names.MLFLOW_STATUS[status], time)
 
     def _artifact(self, news: _News, key: str, path: str, folder: str | None) -> None:
         """Upload a file; one that is gone was uploaded before or has nothing to offer."""
@@ -223,13 +223,13 @@ class Delivery:
 
     def _send(self, key: str, news: _News) -> None:
         """Send what MLflow does not hold yet, and forget it."""
-        known = self.runs[key]
+        run = self.runs[key]
         if names.NOTE in news.tags:
             note = news.tags[names.NOTE].replace(pages.EXPERIMENT, self.experiment)
-            self._describe(known, note)
+            self._describe(run, note)
             news.tags[names.NOTE] = note
-        tags = {k: v for k, v in news.tags.items() if known.tags.get(k) != v}
-        params = {k: v for k, v in news.params.items() if known.params.get(k) != v}
+        tags = {k: v for k, v in news.tags.items() if run.tags.get(k) != v}
+        params = {k: v for k, v in news.params.items() if run.params.get(k) != v}
         parts = zip_longest(
             _parts(news.metrics, METRICS_PER_CALL),
             _parts([Param(k, v) for k, v in params.items()], ITEMS_PER_CALL),
@@ -237,9 +237,9 @@ class Delivery:
             fillvalue=(),
         )
         for metrics, some_params, some_tags in parts:
-            self.client.log_batch(known.run_id, metrics, some_params, some_tags)
-        known.tags |= tags
-        known.params |= params
+            self.client.log_batch(run.run_id, metrics, some_params, some_tags)
+        run.tags |= tags
+        run.params |= params
         news.clear()
 
     def _describe(self, study: _Known, note: str) -> None:
@@ -249,9 +249,9 @@ class Delivery:
             if there in ("", study.tags.get(names.NOTE)) and there != note:
                 self.client.set_experiment_tag(self.experiment, names.NOTE, note)
 
-    def _terminate(self, known: _Known, status: str, time: int | None) -> None:
-        self.client.set_terminated(known.run_id, status=status, end_time=time)
-        known.status = status
+    def _terminate(self, run: _Known, status: str, time: int | None) -> None:
+        self.client.set_terminated(run.run_id, status=status, end_time=time)
+        run.status = status
 
 
 def _dataset(context: str, profile: Mapping[str, Any], source: str, **known: Any) -> DatasetInput:

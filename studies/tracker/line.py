@@ -36,9 +36,9 @@ def start_sender(
     session of its own would do as well, but Linux may share the CPU by session: half for it.
     """
     ours, theirs = socket.socketpair()
-    asked = ["--probe", json.dumps([study, artifact_location])] if study else []
+    probe = ["--probe", json.dumps([study, artifact_location])] if study else []
     with theirs:
-        line = ["--line", str(theirs.fileno()), *asked]
+        line = ["--line", str(theirs.fileno()), *probe]
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *SENDER, str(folder), *line],
             env=os.environ | {URI_VARIABLE: uri, "PYTHONPATH": os.pathsep.join(sys.path)},

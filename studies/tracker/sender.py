@@ -100,8 +100,8 @@ class Sender:
         size = self._spooled
         with (self.folder / "events.jsonl").open("rb") as file:
             file.seek(max(0, size - max(map(len, LAST_LINES))))
-            told = file.read().endswith(LAST_LINES)
-        ended = told or self.driver is None or hung_up(self.driver)
+            closed = file.read().endswith(LAST_LINES)
+        ended = closed or self.driver is None or hung_up(self.driver)
         return ended or size - self.cursor.offset > FULL_BYTES
 
     @property
@@ -191,8 +191,10 @@ class Sender:
 
     def _complete(self, delivery: Delivery) -> None:
         """Tell all from the beginning where runs that were delivered are gone for good."""
-        told = read_events(self.folder / "events.jsonl", 0, sys.maxsize, self.cursor.offset).events
-        gone = {str(e["key"]) for e in told if e["event"] == "run"} - delivery.runs.keys()
+        events = read_events(
+            self.folder / "events.jsonl", 0, sys.maxsize, self.cursor.offset
+        ).events
+        gone = {str(e["key"]) for e in events if e["event"] == "run"} - delivery.runs.keys()
         if gone:
             self.notes.append(
                 f"{len(gone)} runs were deleted for good: made anew from what the study's spool "

@@ -83,20 +83,20 @@ class CohortTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
-        told: list[tuple[str, Record]] = []
+        reports: list[tuple[str, Record]] = []
         moved: list[str] = []
         for letter in ray.get(self.mailbox.take.remote(self.name)):
             if "release" in letter:
                 self.bench.release(letter["release"])
             elif "move" in letter:
-                moved += self._moved(letter["move"], told)
+                moved += self._moved(letter["move"], reports)
             else:
                 records = self.bench.take(letter["key"], _assignment(letter))
-                told += [(letter["key"], record) for record in records]
+                reports += [(letter["key"], record) for record in records]
         fresh, evicted = self.bench.run_epoch()
         if not self.bench.seats:
             time.sleep(IDLE_S)  # others may lose trials that this worker then takes
-        texts = [[key, record.to_json()] for key, record in told + fresh]
+        texts = [[key, record.to_json()] for key, record in reports + fresh]
         notes, ways = self.bench.news()
         return {
             "records": json.dumps(texts),
@@ -108,14 +108,14 @@ class CohortTrainable(tune.Trainable):
             "ways": json.dumps(ways),
         }
 
-    def _moved(self, key: str, told: list[tuple[str, Record]]) -> list[str]:
+    def _moved(self, key: str, reports: list[tuple[str, Record]]) -> list[str]:
         """Give a trial up for another worker: its key, unless it has left or cannot be saved."""
         if key not in self.bench.seats:
             return []
         record = self.bench.move_out(key)
         if record is None:
             return [key]
-        told.append((key, record))
+        reports.append((key, record))
         return []
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -217,7 +217,7 @@ class Dealer:
         self.hands[worker] |= {trial.key: trial for trial in trials}
         seen = ({"told": max(trial.reports, default=0)} for trial in trials)
         pairs = zip(trials, seen, strict=True)
-        self._send(worker, [self.desk.assignment(trial) | told for trial, told in pairs])
+        self._send(worker, [self.desk.assignment(trial) | epochs for trial, epochs in pairs])
 
     def hear(self, worker: str, result: dict[str, Any]) -> bool:
         """Take a worker's records and deal again; whether it has anything to do."""

@@ -52,8 +52,8 @@ class Seat:
 
     def heard(self, record: Record) -> Seat:
         """The seat of a trial whose `record` is known."""
-        told = max(self.assignment.told, record.epoch)
-        return replace(self, assignment=replace(self.assignment, told=told))
+        epochs = max(self.assignment.told, record.epoch)
+        return replace(self, assignment=replace(self.assignment, told=epochs))
 
 
 class Workbench:
@@ -155,7 +155,7 @@ class Workbench:
         any other error of a step that trials share they go on alone, unless it has made the device
         unusable to this process: then it is raised.
         """
-        told: Told = []
+        reports: Told = []
         evicted, self._unseated = self._unseated, []
         for cohort in list(self._cohorts):
             keys = {seat.slot: key for key, seat in self.seats.items() if seat.cohort is cohort}
@@ -164,27 +164,29 @@ class Workbench:
             except Exception as error:
                 if isinstance(cohort, Alone):
                     raise
-                told += self._broken(cohort, list(keys.values()), error, evicted)
+                reports += self._broken(cohort, list(keys.values()), error, evicted)
                 continue
             self._heed(cohort)
-            told += self._kept(cohort, [(keys[slot], record) for slot, record in records], evicted)
-        self._hear(told)
-        for key, record in told:
+            reports += self._kept(
+                cohort, [(keys[slot], record) for slot, record in records], evicted
+            )
+        self._hear(reports)
+        for key, record in reports:
             if record.outcome != "running":
                 self.seats.pop(key, None)
-        return told, evicted
+        return reports, evicted
 
-    def _hear(self, told: Told) -> None:
+    def _hear(self, reports: Told) -> None:
         """Epochs that are known need not be told again, whoever trains them anew."""
-        for key, record in told:
+        for key, record in reports:
             if key in self.seats:
                 self.seats[key] = self.seats[key].heard(record)
 
-    def _kept(self, cohort: Cohort | Alone, told: Told, evicted: list[str]) -> Told:
+    def _kept(self, cohort: Cohort | Alone, reports: Told, evicted: list[str]) -> Told:
         """What a trial alone says that others on the device have done to it is not its end."""
-        if not isinstance(cohort, Alone) or not told:
-            return told
-        ((key, record),) = told
+        if not isinstance(cohort, Alone) or not reports:
+            return reports
+        ((key, record),) = reports
         if record.outcome == "failed" and not usable(self.device):
             raise RuntimeError(f"{self.device} is unusable to this process: {record.reason}")
         if record.outcome == "out_of_memory" and len(self.seats) > 1:
@@ -192,7 +194,7 @@ class Workbench:
             self.slots = len(self.seats)
             evicted.append(key)
             return []
-        return told
+        return reports
 
     def _cohort(self, assignment: Assignment) -> Cohort | Alone:
         config = assignment.config

@@ -285,8 +285,8 @@ class Cohort:
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
             member.trained = Trained(means[slot], validation[slot], train_s, eval_s)
-        told = [(slot, self._seats[slot], self._tell(slot)) for slot in members]
-        return [(slot, record) for slot, seat, record in told if seat.assignment.news(record)]
+        records = [(slot, self._seats[slot], self._tell(slot)) for slot in members]
+        return [(slot, record) for slot, seat, record in records if seat.assignment.news(record)]
 
     def _tell(self, slot: int) -> Record:
         record = self._seats[slot].session.next_record()

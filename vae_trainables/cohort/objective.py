@@ -53,9 +53,10 @@ class StackedObjective:
         latent_mask: Tensor,
     ) -> LossTerms:
         numbers: dict[str, Number] = {**self.vectors.neutral, **settings}
-        chosen = slot_likelihood(likelihood)
+        own_likelihood = slot_likelihood(likelihood)
         return self._objective(
-            Batch(output, clean, labels, chosen, numbers, latent_mask), {**self._ones, **weights}
+            Batch(output, clean, labels, own_likelihood, numbers, latent_mask),
+            {**self._ones, **weights},
         )
 
 

@@ -38,8 +38,8 @@ class StackedProbe:
         """forward: in full precision. say: hears in a line what fails."""
         self.bank, self.forward, self.template = bank, forward, template
         self.evaluator, self.config, self.say = evaluator, config, say
-        asked = "probe" in config.evaluation.extras
-        self.able = asked and "probe" not in evaluator.omitted(config, "val")
+        probed = "probe" in config.evaluation.extras
+        self.able = probed and "probe" not in evaluator.omitted(config, "val")
 
     def __call__(self, slots: Collection[int]) -> dict[int, float]:
         """By slot; without a slot whose codes are not finite. The template must be in eval mode."""
@@ -63,14 +63,14 @@ class StackedProbe:
         labels = (part.labels.to(self.evaluator.device) for part in (train, val))
         return stacked_probe.accuracies(codes[0], next(labels), codes[1], next(labels))
 
-    def _codes(self, split: Split, told: Tensor | None) -> Tensor:
+    def _codes(self, split: Split, classes: Tensor | None) -> Tensor:
         """z_mean of all slots, (K, N, D)."""
         parts = (slice(start, start + BATCH) for start in range(0, len(split), BATCH))
-        return torch.cat([self._codes_of(split, told, part) for part in parts], dim=1)
+        return torch.cat([self._codes_of(split, classes, part) for part in parts], dim=1)
 
-    def _codes_of(self, split: Split, told: Tensor | None, part: slice) -> Tensor:
+    def _codes_of(self, split: Split, classes: Tensor | None, part: slice) -> Tensor:
         images = as_float(split.images[part].to(self.evaluator.device))
-        labels = None if told is None else self._per_slot(told[part])
+        labels = None if classes is None else self._per_slot(classes[part])
         return self.forward(self.bank.tensors, self._per_slot(images), None, labels).z_mean
 
     def _per_slot(self, values: Tensor) -> Tensor:

@@ -76,16 +76,19 @@ def knee(measure: Callable[[int], Measurement], *, largest: int = LARGEST) -> in
     while 2 * best <= largest:
         slots = max(1, 2 * best)
         try:
-            found = measure(slots)
+            measurement = measure(slots)
         except Exception as error:
             if best == 0 or not is_out_of_memory(error):
                 raise
             break
-        worth = found.images_per_s > GROWTH * best_rate and found.memory_share < MEMORY_LIMIT
+        worth = (
+            measurement.images_per_s > GROWTH * best_rate
+            and measurement.memory_share < MEMORY_LIMIT
+        )
         if best > 0 and not worth:
             break
-        best, best_rate = slots, found.images_per_s
-        if found.memory_share >= MEMORY_LIMIT or found.kept > KEPT:
+        best, best_rate = slots, measurement.images_per_s
+        if measurement.memory_share >= MEMORY_LIMIT or measurement.kept > KEPT:
             break
     return best
 

@@ -38,9 +38,9 @@ class _Number:
 def _numbers(names: Collection[str]) -> dict[str, _Number]:
     """The vectors that a step with these `fusion.loss_names` reads."""
     numbers = {name: _Number(of) for name, of in _NOISE.items()}
-    chosen = terms.chosen(names)
-    alone = sum(term.exclusive for term in chosen) == 1
-    for term in chosen:
+    loss_terms = terms.chosen(names)
+    alone = sum(term.exclusive for term in loss_terms) == 1
+    for term in loss_terms:
         if not (term.exclusive and alone):  # else it has weight 1 in every slot
             numbers[f"weight/{term.name}"] = _Number(term.weight)
         for setting in term.settings:

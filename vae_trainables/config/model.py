@@ -40,17 +40,20 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_own(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        kind = given.get("kind", cls.model_fields["kind"].default)
-        strange = given.keys() - cls.model_fields.keys()
+    def _with_own(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        kind = settings.get("kind", cls.model_fields["kind"].default)
+        strange = settings.keys() - cls.model_fields.keys()
         own = kinds.own_settings(kind)
         if not strange and not own:
-            return given
+            return settings
         strange -= own
-        refuse({name: (given[name], f"{kind} has no {name!r}") for name in sorted(strange)})
-        return {**given, **_checked(kind, {name: given[name] for name in own & given.keys()})}
+        refuse({name: (settings[name], f"{kind} has no {name!r}") for name in sorted(strange)})
+        return {
+            **settings,
+            **_checked(kind, {name: settings[name] for name in own & settings.keys()}),
+        }
 
     @field_validator("kind")
     @classmethod

@@ -41,12 +41,12 @@ class ObjectiveConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_declared(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        own = given.keys() - cls.model_fields.keys()
-        refuse({name: (given[name], unknown(name)) for name in sorted(own - DECLARED.keys())})
-        return {**given, **{name: _number(name, given[name]) for name in own}}
+    def _with_declared(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        own = settings.keys() - cls.model_fields.keys()
+        refuse({name: (settings[name], unknown(name)) for name in sorted(own - DECLARED.keys())})
+        return {**settings, **{name: _number(name, settings[name]) for name in own}}
 
     @property
     def own(self) -> dict[str, float]:

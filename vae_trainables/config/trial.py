@@ -75,12 +75,12 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _into_parts(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
+    def _into_parts(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
         tree: dict[str, Any] = {part: {} for part in PARTS}
-        for name, value in given.items():
-            part = PLACES[name][0] if name in PLACES else _owner(name, given)
+        for name, value in settings.items():
+            part = PLACES[name][0] if name in PLACES else _owner(name, settings)
             (tree[part] if part else tree)[name] = value
         return tree
 
@@ -161,12 +161,12 @@ def setting_of(error: ErrorDetails) -> str:
     return ".".join(inner or names) or "configuration"
 
 
-def _owner(name: str, given: Mapping[str, Any]) -> str:
+def _owner(name: str, settings: Mapping[str, Any]) -> str:
     """The part of a setting that a user's file has declared; refused if none has."""
-    if name in kinds.own_settings(given.get("kind", ModelConfig.model_fields["kind"].default)):
+    if name in kinds.own_settings(settings.get("kind", ModelConfig.model_fields["kind"].default)):
         return "model"
     if name not in objective.DECLARED:
-        refuse({name: (given[name], objective.unknown(name))})
+        refuse({name: (settings[name], objective.unknown(name))})
     return "objective"
 
 

@@ -28,7 +28,7 @@ def classify(parts: Mapping[Part, Pictures], names: Mapping[Any, str]) -> Classi
 
     Raises DataError if a part has another number of labels than of images.
     """
-    given: dict[Part, NDArray[Any]] = {}
+    by_part: dict[Part, NDArray[Any]] = {}
     for part, pictures in parts.items():
         if pictures.labels is None:
             return _none(parts, "")
@@ -39,10 +39,10 @@ def classify(parts: Mapping[Part, Pictures], names: Mapping[Any, str]) -> Classi
             )
         if trouble:
             return _none(parts, trouble)
-        given[part] = labels
-    if len({labels.dtype.kind in "iu" for labels in given.values()}) > 1:
+        by_part[part] = labels
+    if len({labels.dtype.kind in "iu" for labels in by_part.values()}) > 1:
         raise DataError("the labels of one part are numbers, those of another are texts")
-    values, numbers = np.unique(np.concatenate(list(given.values())), return_inverse=True)
+    values, numbers = np.unique(np.concatenate(list(by_part.values())), return_inverse=True)
     if len(values) == 1:
         return _none(parts, f"all images have the label {values[0]}: read as without labels")
     if len(values) > max(FEW, len(numbers) // 2):
@@ -50,10 +50,10 @@ def classify(parts: Mapping[Part, Pictures], names: Mapping[Any, str]) -> Classi
             parts,
             f"{len(values)} different labels of {len(numbers)} images are no classes: left out",
         )
-    ends = np.cumsum([len(labels) for labels in given.values()])[:-1]
+    ends = np.cumsum([len(labels) for labels in by_part.values()])[:-1]
     divided = np.split(numbers.astype(np.int64), ends)
     classes = tuple(names.get(value, str(value)) for value in values.tolist())
-    return Classified(dict(zip(given, divided, strict=True)), classes, ())
+    return Classified(dict(zip(by_part, divided, strict=True)), classes, ())
 
 
 def _none(parts: Mapping[Part, Pictures], note: str) -> Classified:

@@ -90,12 +90,14 @@ def corrupt(kind: NoiseKind, images: Tensor, factor: Factor, rand: Tensor) -> Te
     Raises ValueError for an unknown kind, images that are not float, or a number out of range
     (the values of a tensor are not looked at: that would make a GPU wait).
     """
-    chosen = _kind(kind)
+    corruption = _kind(kind)
     if not images.is_floating_point():
         raise ValueError(f"images must be float in [0, 1], not {images.dtype}: divide by 255 first")
-    if not isinstance(factor, Tensor) and not 0 <= factor <= chosen.max_factor:
-        raise ValueError(f"{kind} noise needs a factor in [0, {chosen.max_factor:g}], not {factor}")
-    return chosen.corrupt(images, factor, rand)
+    if not isinstance(factor, Tensor) and not 0 <= factor <= corruption.max_factor:
+        raise ValueError(
+            f"{kind} noise needs a factor in [0, {corruption.max_factor:g}], not {factor}"
+        )
+    return corruption.corrupt(images, factor, rand)
 
 
 def random_kind(kind: NoiseKind) -> Random:

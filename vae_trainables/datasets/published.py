@@ -103,7 +103,7 @@ def check(name: str, data_dir: str | Path | None = None) -> list[str]:
     Raises DataError if something is missing or not what it should be.
     """
     splits = _load(name, SPLITS, data_dir, download=False)
-    return [_summary(name, split, found) for split, found in splits.items()]
+    return [_summary(name, split, data) for split, data in splits.items()]
 
 
 class _Part(NamedTuple):
@@ -120,24 +120,24 @@ def _load(
     name: str, splits: Iterable[str], data_dir: str | Path | None, *, download: bool
 ) -> dict[str, Split]:
     _check_choice("data set", name, NAMES)
-    found: dict[str, Split] = {}
+    loaded: dict[str, Split] = {}
     parts: dict[Part, _Part] = {}
     for split in splits:
         _check_choice("split", split, SPLITS)
         if name == "digits":
-            found[split] = _digits(split)
+            loaded[split] = _digits(split)
             continue
         part: Part = "t10k" if split == "test" else "train"
         if part not in parts:
             parts[part] = _read_first(name, part, data_dir, download=download)
-        found[split] = _split(parts[part], split)
-    return found
+        loaded[split] = _split(parts[part], split)
+    return loaded
 
 
 def _split(part: _Part, split: str) -> Split:
     """Copied, so that the tensors are writable and val does not keep all training images alive."""
-    chosen = slice(None) if split == "test" else _share(part, split)
-    images, labels = part.images[chosen, None].copy(), part.labels[chosen].astype(np.int64)
+    rows = slice(None) if split == "test" else _share(part, split)
+    images, labels = part.images[rows, None].copy(), part.labels[rows].astype(np.int64)
     return Split(torch.from_numpy(images), torch.from_numpy(labels), DIGITS)
 
 
@@ -166,9 +166,9 @@ def _read_first(name: str, part: Part, data_dir: str | Path | None, *, download:
     failures = []
     for place in places:
         try:
-            found = _read_part(locate(place.folder(), name, part), name, part)
+            candidate = _read_part(locate(place.folder(), name, part), name, part)
             genuine = [
-                _check_identity(found, name, part, content, published=data_dir is None)
+                _check_identity(candidate, name, part, content, published=data_dir is None)
                 for content in _CONTENTS
             ]
         except DataError as error:
@@ -176,8 +176,8 @@ def _read_first(name: str, part: Part, data_dir: str | Path | None, *, download:
             level = logging.DEBUG if isinstance(error, AbsentError) else logging.INFO
             log.log(level, "%s: not from %s", name, failures[-1])
             continue
-        log.info("%s: %s files from %s: %s", name, part, place.label, found.files.images.parent)
-        return found._replace(genuine=all(genuine))
+        log.info("%s: %s files from %s: %s", name, part, place.label, candidate.files.images.parent)
+        return candidate._replace(genuine=all(genuine))
     raise DataError(f"{name}: no usable {part} files ({'; '.join(failures)}); {ways_to_get(name)}")
 
 
@@ -185,8 +185,8 @@ def _read_part(files: FilePair, name: str, part: Part) -> _Part:
     """Read both files and check all that can be checked without knowing the contents."""
     images, labels = read_idx(files.images, dims=3), read_idx(files.labels, dims=1)
     if images.shape[1:] != (SIZE, SIZE):
-        found = " × ".join(map(str, images.shape[1:]))
-        raise DataError(f"{files.images}: expected images of {SIZE} × {SIZE} pixels, found {found}")
+        size = " × ".join(map(str, images.shape[1:]))
+        raise DataError(f"{files.images}: expected images of {SIZE} × {SIZE} pixels, found {size}")
     if len(images) != len(labels):
         raise DataError(
             f"{files.labels}: expected {len(images)} labels, as many as {files.images.name} has "
@@ -201,7 +201,12 @@ def _read_part(files: FilePair, name: str, part: Part) -> _Part:
 
 
 def _check_identity(
-    found: _Part, name: str, part: Part, content: Literal["images", "labels"], *, published: bool
+    candidate: _Part,
+    name: str,
+    part: Part,
+    content: Literal["images", "labels"],
+    *,
+    published: bool,
 ) -> bool:
     """Compare with the published checksums; whether they are equal.
 
@@ -209,16 +214,16 @@ def _check_identity(
     where only the `published` ones belong; in a user's own folder they are fine, though a file of
     the full size gets a warning.
     """
-    digest = md5(getattr(found, content))
+    digest = md5(getattr(candidate, content))
     expected = f"{name}'s {part}-{content}"
     actual = _PUBLISHED.get(digest)
     if actual == expected:
         return True
-    path: Path = getattr(found.files, content)
+    path: Path = getattr(candidate.files, content)
     if actual or published:
-        known = actual or f"contents with the MD5 {digest}"
-        raise DataError(f"{path}: expected {expected}, found {known}")
-    if len(found.labels) == FULL_SIZE[part]:
+        identity = actual or f"contents with the MD5 {digest}"
+        raise DataError(f"{path}: expected {expected}, found {identity}")
+    if len(candidate.labels) == FULL_SIZE[part]:
         log.warning("%s: as large as %s, but not the published contents", path, expected)
     return False
 
@@ -238,8 +243,8 @@ def name_of(folder: Path) -> str | None:
 
 _PUBLISHED = {
     digest: f"{name}'s {stem}"
-    for name, known in IDX_SETS.items()
-    for stem, digest in known.md5.items()
+    for name, idx_set in IDX_SETS.items()
+    for stem, digest in idx_set.md5.items()
 }
 
 
@@ -261,10 +266,10 @@ def _digits(split: str) -> Split:
         of_class = raw.target == label
         count = of_class.sum()
         sixth[of_class] = np.arange(count) * 6 // count
-    chosen = {"train": sixth < 4, "val": sixth == 4, "test": sixth == 5}[split]
+    rows = {"train": sixth < 4, "val": sixth == 4, "test": sixth == 5}[split]
     labels = torch.from_numpy(raw.target.astype(np.int64))
     log.info("digits: %s images from scikit-learn", split)
-    return Split(images[chosen].contiguous(), labels[chosen], DIGITS)
+    return Split(images[rows].contiguous(), labels[rows], DIGITS)
 
 
 def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -272,9 +277,9 @@ def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
         raise DataError(f"unknown {what} {value!r}: expected one of {', '.join(allowed)}")
 
 
-def _summary(name: str, split: str, found: Split) -> str:
-    counts = found.labels.bincount(minlength=CLASSES)
+def _summary(name: str, split: str, data: Split) -> str:
+    counts = data.labels.bincount(minlength=CLASSES)
     return (
-        f"{name} {split:5} {len(found):6} images, {counts.min()} to {counts.max()} per class, "
-        f"fingerprint {found.fingerprint()}"
+        f"{name} {split:5} {len(data):6} images, {counts.min()} to {counts.max()} per class, "
+        f"fingerprint {data.fingerprint()}"
     )

@@ -85,15 +85,15 @@ def open_source(
 
     Raises DataError for a path that is not there, a name that is unknown, or a bad `resize`.
     """
-    rule, given = Resize.parse(resize), data or dataset
+    rule, address = Resize.parse(resize), data or dataset
     if data is None and arrays is not None:
         return Source(dataset, resize=rule, arrays=arrays)
-    if given in published.NAMES or given in NAMED:
-        return Source(given, folder=data_dir, resize=rule)
-    path = Path(given).expanduser()
+    if address in published.NAMES or address in NAMED:
+        return Source(address, folder=data_dir, resize=rule)
+    path = Path(address).expanduser()
     if not path.exists() and not _begins_a_name(path):
         raise DataError(
-            f"{given}: neither a file or folder that is there nor a data set's name "
+            f"{address}: neither a file or folder that is there nor a data set's name "
             f"({', '.join((*published.NAMES, *NAMED))})"
         )
     if (name := published.name_of(path)) is not None:

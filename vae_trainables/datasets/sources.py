@@ -88,10 +88,10 @@ class Place:
 
 def local_sources(name: str) -> list[Place]:
     """Folders of this machine that may hold the set, in the order of preference."""
-    cache, known = cache_folder(name), IDX_SETS[name]
+    cache, idx_set = cache_folder(name), IDX_SETS[name]
     places = [Place("cache", lambda: cache)]
-    if known.debian_package:
-        places.append(Place("Debian package", lambda: DEBIAN_ROOT / known.debian_folder))
+    if idx_set.debian_package:
+        places.append(Place("Debian package", lambda: DEBIAN_ROOT / idx_set.debian_folder))
     return places
 
 
@@ -183,8 +183,13 @@ def run_torchvision(name: str, kind: str, calls: Sequence[Mapping[str, Any]], fo
         "for call in json.loads(sys.argv[4]): kind(sys.argv[2], download=True, **call)"
     )
     log.info("%s: downloading with torchvision (%d s at most)", name, FETCH_SECONDS)
-    given = [kind, str(folder), str(CONNECT_SECONDS), json.dumps([dict(call) for call in calls])]
-    _run([sys.executable, "-c", script, *given], folder)
+    arguments = [
+        kind,
+        str(folder),
+        str(CONNECT_SECONDS),
+        json.dumps([dict(call) for call in calls]),
+    ]
+    _run([sys.executable, "-c", script, *arguments], folder)
 
 
 def fetch_with_apt(name: str) -> Path:

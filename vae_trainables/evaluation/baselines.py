@@ -155,12 +155,12 @@ def wiener(training: Training, rank: int | None = None) -> Fitted:
     linear map of that rank (reduced-rank regression, Izenman 1975): all that a linear bottleneck
     of that width can do.
     """
-    found = training.moments
+    moments = training.moments
     filter_, ridge = training.regression
     parameters = {"ridge": ridge}
     if rank is not None:
-        _require_components(rank, len(found.clean_mean))
-        directions = torch.linalg.eigh(filter_ @ found.noisy @ filter_.T).eigenvectors[:, -rank:]
+        _require_components(rank, len(moments.clean_mean))
+        directions = torch.linalg.eigh(filter_ @ moments.noisy @ filter_.T).eigenvectors[:, -rank:]
         filter_ = directions @ (directions.T @ filter_)
         parameters["rank"] = rank
     return Fitted(_linear(filter_, training), parameters)
@@ -171,9 +171,9 @@ def pca(training: Training, components: int) -> Fitted:
 
     The noisy image is centred on the noisy mean, which removes the bias of clipped noise.
     """
-    found = training.moments
-    _require_components(components, len(found.clean_mean))
-    directions = torch.linalg.eigh(found.clean).eigenvectors[:, -components:]
+    moments = training.moments
+    _require_components(components, len(moments.clean_mean))
+    directions = torch.linalg.eigh(moments.clean).eigenvectors[:, -components:]
     return Fitted(_linear(directions @ directions.T, training), {"components": components})
 
 
@@ -187,8 +187,8 @@ def total_variation(training: Training) -> Fitted:
     from skimage.restoration import denoise_tv_chambolle
 
     def smooth(image: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = denoise_tv_chambolle(image, weight=weight)
-        return found
+        smoothed: NDArray[np.float32] = denoise_tv_chambolle(image, weight=weight)
+        return smoothed
 
     return _tuned(smooth, [{"weight": weight} for weight in TV_WEIGHTS], training)
 
@@ -204,14 +204,14 @@ def non_local_means(training: Training) -> Fitted:
     def smooth(
         image: NDArray[np.float32], patch_size: float, h: float, sigma: float
     ) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = denoise_nl_means(
+        smoothed: NDArray[np.float32] = denoise_nl_means(
             image,
             patch_size=int(patch_size),
             patch_distance=NLM_DISTANCE,
             h=h,
             sigma=sigma,
         )
-        return found
+        return smoothed
 
     deviation = _channel(training)[1] ** 0.5
     grid = [
@@ -360,7 +360,7 @@ def over_noise(
 def _psnr_at(fitted: Fitted, clean: Tensor, kind: NoiseKind, factor: float) -> float:
     noisy = evaluation_noise(clean, kind, factor)
     parts = zip(noisy.split(_DENOISE_CHUNK), clean.split(_DENOISE_CHUNK), strict=True)
-    values = [metrics.psnr(fitted.denoise(given), truth) for given, truth in parts]
+    values = [metrics.psnr(fitted.denoise(images), truth) for images, truth in parts]
     return float(torch.cat(values).double().mean())
 
 
@@ -392,20 +392,20 @@ def _moments(clean: Tensor, noisy: Tensor) -> Moments:
     return Moments(clean_mean, noisy_mean, *(sums / len(clean)))
 
 
-def _ridge_regression(found: Moments, count: int) -> tuple[Tensor, float]:
+def _ridge_regression(moments: Moments, count: int) -> tuple[Tensor, float]:
     """The map `(P, P)` from noisy to clean pixels, and the ridge that was chosen.
 
     Generalised cross-validation (Golub, Heath & Wahba 1979), from the moments alone: the residual
     variance over (1 - degrees of freedom / images)².
     """
-    values, vectors = torch.linalg.eigh(found.noisy)
+    values, vectors = torch.linalg.eigh(moments.noisy)
     values = values.clamp_min(0)
-    rotated = found.cross @ vectors
+    rotated = moments.cross @ vectors
     power = rotated.square().sum(0)
     best, ridge = math.inf, math.inf
     for candidate in RIDGES * float(values.mean()):
         damped = values + candidate
-        residual = found.clean.trace() - (power * (2 / damped - values / damped**2)).sum()
+        residual = moments.clean.trace() - (power * (2 / damped - values / damped**2)).sum()
         freedom = (values / damped).sum() + 1  # one for the mean
         score = float(residual / (1 - freedom / count) ** 2) if freedom < count else math.inf
         if score < best:
@@ -420,8 +420,8 @@ def _linear(filter_: Tensor, training: Training) -> Denoiser:
     noisy_mean = training.moments.noisy_mean.float()
 
     def denoise(noisy: Tensor) -> Tensor:
-        found = (noisy.flatten(1) - noisy_mean) @ transposed + clean_mean
-        return found.clamp(0, 1).view_as(noisy)
+        restored = (noisy.flatten(1) - noisy_mean) @ transposed + clean_mean
+        return restored.clamp(0, 1).view_as(noisy)
 
     return denoise
 
@@ -430,8 +430,8 @@ def _tuned(
     smooth: Callable[..., NDArray[np.float32]], grid: list[dict[str, float]], training: Training
 ) -> Fitted:
     """`smooth` with the parameters of `grid` that give the highest PSNR after the best line."""
-    chosen = _tuning_indices(training)
-    noisy, clean = training.noisy[chosen], training.clean[chosen] / 255
+    indices = _tuning_indices(training)
+    noisy, clean = training.noisy[indices], training.clean[indices] / 255
 
     def candidate(parameters: dict[str, float]) -> tuple[float, Fitted]:
         smoothed = _each(smooth, noisy, parameters)
@@ -458,8 +458,8 @@ def _each(
     smooth: Callable[..., NDArray[np.float32]], images: Tensor, parameters: dict[str, float]
 ) -> Tensor:
     channels = images.flatten(0, 1).numpy()
-    found = np.stack([smooth(channel, **parameters) for channel in channels])
-    return torch.from_numpy(found).to(images.dtype).view_as(images)
+    smoothed = np.stack([smooth(channel, **parameters) for channel in channels])
+    return torch.from_numpy(smoothed).to(images.dtype).view_as(images)
 
 
 def _mean_psnr(denoised: Tensor, clean: Tensor) -> float:
@@ -491,10 +491,10 @@ class _Lookup:
 
     def best_temperature(self) -> float:
         """On training images that may not find themselves."""
-        chosen = _tuning_indices(self.training)
-        log_weights = self._log_weights(self.training.noisy[chosen])
-        log_weights[torch.arange(len(chosen)), chosen] = -math.inf
-        clean = self.training.clean[chosen] / 255
+        indices = _tuning_indices(self.training)
+        log_weights = self._log_weights(self.training.noisy[indices])
+        log_weights[torch.arange(len(indices)), indices] = -math.inf
+        clean = self.training.clean[indices] / 255
 
         def quality(temperature: float) -> float:
             return _mean_psnr(self._mean(log_weights, temperature).view_as(clean), clean)

@@ -81,8 +81,8 @@ def _log_weights(
     shape = (k, model.noise_dim)
     draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in images]
     eps = torch.cat(draws).to(images)
-    told = None if labels is None else labels.repeat_interleave(k, 0)
-    output = model(inputs.repeat_interleave(k, 0), eps, told)
+    classes = None if labels is None else labels.repeat_interleave(k, 0)
+    output = model(inputs.repeat_interleave(k, 0), eps, classes)
     z = output.z_mean + torch.exp(0.5 * output.z_logvar) * eps
     log_posterior = -0.5 * (eps.square() + output.z_logvar + math.log(2 * math.pi)).sum(1)
     nll = likelihood.nll(output.logits, images.repeat_interleave(k, 0))

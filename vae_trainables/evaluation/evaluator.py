@@ -48,23 +48,23 @@ class Evaluator:
 
     def validate(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """`val/...` of the validation split, with the extras that it asks for."""
-        found = self._measure(model, config, "val") | self.extras(model, config)
-        return {f"val/{name}": value for name, value in found.items()}
+        figures = self._measure(model, config, "val") | self.extras(model, config)
+        return {f"val/{name}": value for name, value in figures.items()}
 
     def extras(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """The costlier figures on the validation split that `config.evaluation.extras` asks for."""
-        found = {}
+        figures = {}
         omitted = self.omitted(config, "val")
         if "probe" in config.evaluation.extras and "probe" not in omitted:
-            found["probe"] = self._probe(model, config, "val", EPOCH_PROBE_IMAGES)["accuracy"]
+            figures["probe"] = self._probe(model, config, "val", EPOCH_PROBE_IMAGES)["accuracy"]
         if (
             "frechet" in config.evaluation.extras
             and config.model.variational
             and "frechet" not in omitted
         ):
             with arithmetic("fp32", self.device):
-                found["frechet"] = self._frechet(model, config)
-        return found
+                figures["frechet"] = self._frechet(model, config)
+        return figures
 
     def omitted(self, config: TrialConfig, split: str) -> dict[str, str]:
         """The figures that `validate` or `test` leaves out on these data, and why."""
@@ -79,8 +79,8 @@ class Evaluator:
         """
         omitted = self.omitted(config, "test")
         with arithmetic("fp32", self.device):
-            found = self._measure(model, config, "test")
-            found |= self._bound(model, config) | self._by_predicted_classes(model, config)
+            figures = self._measure(model, config, "test")
+            figures |= self._bound(model, config) | self._by_predicted_classes(model, config)
         probes = {"probe": representation.logistic_probe, "knn": representation.knn_probe}
         fitted = {name: probe for name, probe in probes.items() if name not in omitted}
         if fitted:
@@ -89,8 +89,8 @@ class Evaluator:
             labels = self.data.train.labels[: len(codes)].numpy()
             test_labels = self._split("test").labels.numpy()
             for name, probe in fitted.items():
-                found[name] = float(probe(codes, labels, test_codes, test_labels).accuracy)
-        return {f"test/{name}": value for name, value in found.items()}
+                figures[name] = float(probe(codes, labels, test_codes, test_labels).accuracy)
+        return {f"test/{name}": value for name, value in figures.items()}
 
     def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
         """Denoising quality of the first test images over noise kinds and factors."""
@@ -137,8 +137,8 @@ class Evaluator:
             codes.append(z_mean)
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
-        found = {name: float(value) / len(clean) for name, value in sums.items()}
-        return found | self.code_figures(torch.cat(codes), config, split)
+        figures = {name: float(value) / len(clean) for name, value in sums.items()}
+        return figures | self.code_figures(torch.cat(codes), config, split)
 
     @torch.inference_mode()
     def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
@@ -180,11 +180,11 @@ class Evaluator:
         )
         classes = self._predict(config, noisy, "test")
         right = classes == self._split("test").labels.to(self.device)
-        found = {"class_accuracy": float(right.double().mean())}
+        figures = {"class_accuracy": float(right.double().mean())}
         if config.evaluation.class_source == "predicted":
-            return found
+            return figures
         quality = _quality(denoise(model, likelihoods.build(config.model), noisy, classes), clean)
-        return found | {f"predicted_{name}": value for name, value in quality.items()}
+        return figures | {f"predicted_{name}": value for name, value in quality.items()}
 
     def latents(self, count: int, width: int, draw_number: int = 0) -> Tensor:
         """The evaluation's fixed standard normal `(count, width)`: the same bits on all devices."""
@@ -233,9 +233,9 @@ class Evaluator:
         SupCon, only where it is trained with, is the mean over whole batches of `SUPCON_BATCH`:
         its value depends on how many others an anchor has to be told from.
         """
-        found = {}
+        figures = {}
         if len(z_mean) >= omissions.LEAST_CODES and z_mean.shape[1]:
-            found["active_units"] = float(metrics.active_units(z_mean))
+            figures["active_units"] = float(metrics.active_units(z_mean))
         if config.objective.supcon_gamma > 0:
             size = min(SUPCON_BATCH, len(z_mean))
             whole = len(z_mean) // size * size
@@ -245,8 +245,8 @@ class Evaluator:
                 labels.unflatten(0, (-1, size)),
                 config.objective.supcon_temperature,
             )
-            found["supcon"] = float(per_batch.double().mean())
-        return found
+            figures["supcon"] = float(per_batch.double().mean())
+        return figures
 
     def _probe(
         self, model: Autoencoder, config: TrialConfig, split: str, train_images: int
@@ -377,8 +377,8 @@ def measure_batch(
     recon = likelihood.nll(sampled.logits, clean)
     kl = sampled.kl.sum(1)
     image = likelihood.mean(at_mean.logits)
-    found = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
-    return found | metrics.per_image(image, clean), at_mean.z_mean
+    figures = {"recon": recon, "kl": kl, "neg_elbo": recon + kl}
+    return figures | metrics.per_image(image, clean), at_mean.z_mean
 
 
 def _settled(

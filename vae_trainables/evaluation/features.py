@@ -87,8 +87,8 @@ class FeatureNet(nn.Module):
             raise ValueError(
                 f"the feature net takes images (B, {expected}), got {tuple(images.shape)}"
             )
-        found: Tensor = self.trunk(images)
-        return found
+        activations: Tensor = self.trunk(images)
+        return activations
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))
@@ -177,9 +177,9 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=epochs * steps)
     for _ in range(epochs):
         order = torch.randperm(len(images), generator=generator)
-        for chosen in order[: steps * batch].view(steps, batch):
-            batch_images = images[chosen] if disturb is None else disturb(images[chosen], generator)
-            loss = functional.cross_entropy(net(batch_images), labels[chosen])
+        for rows in order[: steps * batch].view(steps, batch):
+            batch_images = images[rows] if disturb is None else disturb(images[rows], generator)
+            loss = functional.cross_entropy(net(batch_images), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -189,8 +189,8 @@ def _fit(
 def accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> float:
     """Share of uint8 `images` `(N, C, H, W)` that `net` gives the class in `labels`."""
     with torch.inference_mode():
-        found = extract(net, images.float() / 255)
-        return float((net.head(found).argmax(1) == labels).double().mean())
+        activations = extract(net, images.float() / 255)
+        return float((net.head(activations).argmax(1) == labels).double().mean())
 
 
 @torch.inference_mode()

@@ -17,12 +17,12 @@ def with_helpers(data: TrialData, configs: Iterable[TrialConfig]) -> TrialData:
     a model is told classes. A study judges all its trials on one noise.
     """
     configs = list(configs)
-    asked = any("frechet" in config.evaluation.extras for config in configs)
-    if asked and features.unfit(data.train) is None:  # else the figure is left out, with a note
+    frechet = any("frechet" in config.evaluation.extras for config in configs)
+    if frechet and features.unfit(data.train) is None:  # else the figure is left out, with a note
         data = replace(data, feature_net=features.feature_net(data.train).net.state_dict())
-    told = next((config for config in configs if config.model.conditional), None)
-    if told is not None and features.unfit(data.train) is None:
-        kind, factor = told.evaluation.noise_kind, told.evaluation.noise_factor
+    conditional = next((config for config in configs if config.model.conditional), None)
+    if conditional is not None and features.unfit(data.train) is None:
+        kind, factor = conditional.evaluation.noise_kind, conditional.evaluation.noise_factor
         net = classifier.noisy_classifier(data.train, kind, factor).net
         data = replace(data, classifier=net.state_dict())
     return data

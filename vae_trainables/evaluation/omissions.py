@@ -54,7 +54,7 @@ def _no_probe(config: TrialConfig, train: Split) -> str | None:
 
 def unmeasured(config: TrialConfig, metric: str) -> str | None:
     """Why a trial of `config` never measures `metric`, whatever the data; None if it does."""
-    asked = {
+    conditions = {
         "val/probe": ("probe" in config.evaluation.extras, "evaluations name 'probe'"),
         "val/frechet": (
             "frechet" in config.evaluation.extras and config.model.variational,
@@ -62,5 +62,5 @@ def unmeasured(config: TrialConfig, metric: str) -> str | None:
         ),
         "val/supcon": (config.objective.supcon_gamma > 0, "supcon_gamma is above 0"),
     }
-    measured, where = asked.get(metric, (True, ""))
+    measured, where = conditions.get(metric, (True, ""))
     return None if measured else f"it is measured only where {where}"

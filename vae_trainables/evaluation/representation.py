@@ -114,8 +114,8 @@ def silhouette(codes: Codes, labels: Labels, *, seed: int = 0) -> float:
     from sklearn.metrics import silhouette_score
 
     _require_fitting(codes, labels)
-    chosen = _subset(len(codes), PAIRWISE_POINTS, seed)
-    return float(silhouette_score(codes[chosen], labels[chosen]))
+    indices = _subset(len(codes), PAIRWISE_POINTS, seed)
+    return float(silhouette_score(codes[indices], labels[indices]))
 
 
 def cluster_agreement(codes: Codes, labels: Labels, *, seed: int = 0) -> ClusterAgreement:
@@ -160,8 +160,8 @@ def trustworthiness(codes: Codes, points: Codes, *, neighbours: int = 5, seed: i
 
     if len(codes) != len(points):
         raise ValueError(f"{len(codes)} codes but {len(points)} points: expected one point each")
-    chosen = _subset(len(codes), PAIRWISE_POINTS, seed)
-    value = sklearn_trustworthiness(codes[chosen], points[chosen], n_neighbors=neighbours)
+    indices = _subset(len(codes), PAIRWISE_POINTS, seed)
+    value = sklearn_trustworthiness(codes[indices], points[indices], n_neighbors=neighbours)
     return float(value)
 
 
@@ -274,8 +274,8 @@ def _subset(count: int, limit: int, seed: int) -> NDArray[np.int64]:
     """Which of `count` codes to take, rising; all of them if there are no more than `limit`."""
     if count <= limit:
         return np.arange(count)
-    chosen = np.random.default_rng(seed).choice(count, limit, replace=False)
-    return np.sort(chosen)
+    indices = np.random.default_rng(seed).choice(count, limit, replace=False)
+    return np.sort(indices)
 
 
 def _require_fitting(codes: Codes, labels: Labels) -> None:

@@ -94,9 +94,9 @@ def _penalised(weights: Tensor) -> Tensor:
 def _objective(weights: Tensor, x: Tensor, targets: Tensor) -> Tensor:
     """(K,)."""
     logits = x @ weights
-    chosen = logits.gather(2, targets.expand(len(x), -1).unsqueeze(2)).squeeze(2)
+    target_logits = logits.gather(2, targets.expand(len(x), -1).unsqueeze(2)).squeeze(2)
     penalty = weights[:, :-1].square().sum((1, 2)) + weights[:, -1].sum(1).square()
-    return (logits.logsumexp(2) - chosen).sum(1) + penalty / 2
+    return (logits.logsumexp(2) - target_logits).sum(1) + penalty / 2
 
 
 def _searched(

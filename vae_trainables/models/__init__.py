@@ -21,6 +21,6 @@ def build(config: ModelConfig) -> Autoencoder:
     Raises:
         ValueError: the configuration cannot be built, e.g. more stages than the image allows.
     """
-    known = kind(config.kind)
-    model: Autoencoder = (known.make or import_module(known.module).build)(config)
+    model_kind = kind(config.kind)
+    model: Autoencoder = (model_kind.make or import_module(model_kind.module).build)(config)
     return model

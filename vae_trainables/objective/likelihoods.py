@@ -61,8 +61,8 @@ class _CrossEntropy(torch.autograd.Function):
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)) for each pixel, nats; any shape."""
-    found: Tensor = _CrossEntropy.apply(logits, target)
-    return found
+    nats: Tensor = _CrossEntropy.apply(logits, target)
+    return nats
 
 
 class Likelihood(ABC):

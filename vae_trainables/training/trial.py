@@ -227,9 +227,9 @@ class Trial:
 
     def resume(self, folder: Path) -> list[str]:
         """Continue from the newest whole checkpoint in `folder`; complaints about others."""
-        found, complaints = checkpoint.load_newest(folder)
-        if found is not None:
-            self.load_state(*found)
+        newest, complaints = checkpoint.load_newest(folder)
+        if newest is not None:
+            self.load_state(*newest)
         return [f"{complaint}; went on from epoch {self.epoch}" for complaint in complaints]
 
 
