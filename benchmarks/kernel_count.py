@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import random
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -213,7 +215,8 @@ def simulated(study: str, options: argparse.Namespace) -> Tally:
     plan = planning.make_plan(definition, Settings(epochs=options.epochs))
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     configs = [plan.configure(asked.ask()) for _ in range(options.trials)]
-    lengths = {Path(str(i)): length(i, options.epochs) for i in range(options.trials)}
+    scratch = Path(tempfile.mkdtemp(prefix="kernel-count-"))  # for what a fault would leave
+    lengths = {scratch / str(i): length(i, options.epochs) for i in range(options.trials)}
     data, like, tally = (
         measuring.made_up_data(options.images, 11),
         planning.suggestions(plan),
@@ -236,12 +239,13 @@ def simulated(study: str, options: argparse.Namespace) -> Tally:
             for bench in benches.values():
                 while waiting and len(bench.seats) < bench.slots:
                     number, config = waiting.pop()
-                    bench.take(str(number), Assignment(config, Path(str(number))))
+                    bench.take(str(number), Assignment(config, scratch / str(number)))
                 _, evicted = bench.run_epoch()
                 assert not evicted, "the dealer's count of slots is not the workers'"
             if not waiting:
                 for name in benches:
                     tally.moves += moved(name, benches)
+    shutil.rmtree(scratch)
     return tally
 
 
