@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -118,20 +119,21 @@ class Registry:
                 run.info.experiment_id, "denoiser", run_id, params=run.data.params
             )
             # mlflow.pyfunc.log_model would open the run again, or log to another experiment.
-            Model.log(
-                artifact_path=None,
-                flavor=mlflow.pyfunc,
-                model_id=made.model_id,
-                run_id=run_id,
-                step=content.epochs,  # whose metrics the model's page shows
-                python_model=str(CODE),
-                code_paths=_code(content),
-                artifacts=content.artifacts,
-                pip_requirements=requirements(content.source),
-                signature=_signature(content.example, content.conditional),
-                input_example=content.example,
-                metadata=dict(content.facts),
-            )
+            with _no_bytecode():
+                Model.log(
+                    artifact_path=None,
+                    flavor=mlflow.pyfunc,
+                    model_id=made.model_id,
+                    run_id=run_id,
+                    step=content.epochs,  # whose metrics the model's page shows
+                    python_model=str(CODE),
+                    code_paths=_code(content),
+                    artifacts=content.artifacts,
+                    pip_requirements=requirements(content.source),
+                    signature=_signature(content.example, content.conditional),
+                    input_example=content.example,
+                    metadata=dict(content.facts),
+                )
         return f"models:/{made.model_id}"
 
     def check(self, name: str, study: str) -> None:
@@ -192,6 +194,16 @@ class Registry:
             raise TrackerError(f"the tracker {redact(self.uri)} refused: {message}") from error
         finally:
             mlflow.set_tracking_uri(before)
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow imports the model's code where it has just put it: nothing compiled stays there."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _registered_models(client: MlflowClient, name: str) -> list[Any]:

@@ -69,9 +69,10 @@ def test_the_winner_is_the_best_confirmed_configuration_on_its_better_seed(
 
 
 def test_the_model_lies_with_the_study_and_holds_no_pickle(
-    trained: TrainedStudy, published: Published
+    trained: TrainedStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = publish(trained.name, tracking_uri=trained.uri, name="unloaded")  # hence no bytecode
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # as in most shells
+    again = publish(trained.name, tracking_uri=trained.uri, name="unloaded")
     folder = model_folder(trained, again)
     assert str(folder).startswith(trained.uri.removeprefix("sqlite:///").removesuffix("mlflow.db"))
     files = {path.name for path in folder.rglob("*") if path.is_file()}
