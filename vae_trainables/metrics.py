@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_trainables.config.vocabulary import Vocabulary
+
 PerImage = Callable[[Tensor, Tensor], Tensor]
 """Of images and their targets, both (B, C, H, W) in [0, 1]: a number for each image, (B,)."""
 
@@ -38,14 +40,12 @@ class Metric:
 
 OWN: dict[str, Metric] = {}
 """Metrics that users' files have registered, by name."""
-RESERVED = frozenset(
-    {
-        "mse", "psnr", "ssim", "recon", "kl", "neg_elbo", "loss", "supcon", "active_units", "probe",
-        "knn", "frechet", "iw_nll", "iw_gain", "class_accuracy", "n", "name", "split", "kind",
-        "factor",
-    }
+NAMES = Vocabulary(
+    "metric", "mse", "psnr", "ssim", "recon", "kl", "neg_elbo", "loss", "supcon", "active_units",
+    "probe", "knn", "frechet", "iw_nll", "iw_gain", "iw_images", "class_accuracy", "predicted_mse",
+    "predicted_psnr", "predicted_ssim", "n", "name", "split", "kind", "factor",
 )  # fmt: skip
-"""Names of this package's figures, and of what stands beside them in its tables."""
+"""Of this package's figures and of what stands beside them in its tables, and of own metrics."""
 
 
 def register(
@@ -59,19 +59,19 @@ def register(
 
     Raises ValueError for a name that is taken or that is none.
     """
-    if not name.isidentifier():
-        raise ValueError(f"a metric is named like a variable of Python, not {name!r}")
-    if name in RESERVED or name.startswith("predicted_"):
-        raise ValueError(f"there is a metric {name!r} already: give yours another name")
 
     def take(function: PerImage) -> PerImage:
-        other = OWN.get(name)
-        if other is not None and other.function.__module__ != function.__module__:
-            raise ValueError(f"there is a metric {name!r} already: give yours another name")
+        NAMES.add(name, function.__module__)
         OWN[name] = Metric(name, unit, better, function)
         return function
 
     return take
+
+
+def remove(name: str) -> None:
+    """Take a metric out again, as a test does with its own."""
+    NAMES.remove(name)
+    del OWN[name]
 
 
 def per_image(image: Tensor, clean: Tensor) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 import time
 from contextlib import suppress
@@ -110,6 +111,7 @@ class Run:
             tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
             self._repair(tracker)
             publication.publish(tracker, self.plan, self.data, self.folder)
+            self._settle_down()
             for phase in phases(self.plan.settings):
                 self._phase(phase, tracker)
             tracker.flush()  # while a core is idle
@@ -125,6 +127,14 @@ class Run:
             self.console.say(f"note: MLflow: {remark}")
         self.console.farewell(outcome, self.uri, undelivered, self.ledger, delivered.experiment)
         return UNDELIVERED if undelivered and code == 0 else code
+
+    def _settle_down(self) -> None:
+        """Depend on no folder but the study's: a job's own may go with the last of its workers.
+
+        From here on nothing relative is looked for. A notebook's folder is its user's.
+        """
+        if self.stop.owns_process and not cluster.is_own(self.plan.settings):
+            os.chdir(self.folder)
 
     def _phase(self, phase: Phase, tracker: Tracker) -> None:
         """Train all trials of one phase. A search is not given the test split."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -108,35 +109,41 @@ class Hyperband:
 class MedianStopping:
     """Median stopping rule (Golovin et al. 2017).
 
-    From epoch `grace` on, a trial ends whose best value is worse than the median, over the trials
-    that have come as far, of their values' means up to this epoch.
+    From epoch `grace` on, a trial ends whose best value is worse than the median, over the other
+    trials that have come to this epoch, of their values' means up to it.
     """
 
     LEAST = 3  # trials to compare with, as Ray has it
 
     def __init__(self, *, grace: int, direction: Direction) -> None:
         self.grace, self.sign = grace, _sign(direction)
-        self._curves: dict[str, dict[int, float]] = {}
+        self._best: dict[str, float] = {}
+        self._scores: dict[str, list[float]] = {}  # from `grace` on
+        self._means: dict[int, dict[str, float]] = {}  # of those scores, by epoch and trial
 
     def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
         """As `EndingRule` says."""
-        for epoch, value in reports.items():
-            self._record(key, epoch, value)
+        for epoch in sorted(reports):
+            self._record(key, epoch, reports[epoch])
 
     def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
         """As `EndingRule` says."""
         self._record(key, epoch, value)
         if value is None or epoch < self.grace:
             return False
-        others = [c for other, c in self._curves.items() if other != key and max(c) >= epoch]
-        scores = [[s for e, s in curve.items() if self.grace <= e <= epoch] for curve in others]
-        means = [float(np.mean(upto)) for upto in scores if upto]
-        best = max(self._curves[key].values())
-        return len(means) >= self.LEAST and best < float(np.median(means))
+        means = [mean for other, mean in self._means[epoch].items() if other != key]
+        return len(means) >= self.LEAST and self._best[key] < float(np.median(means))
 
     def _record(self, key: str, epoch: int, value: float | None) -> None:
-        if value is not None:
-            self._curves.setdefault(key, {}).setdefault(epoch, self.sign * value)
+        """Once for each epoch: a trial that goes on repeats what it has said."""
+        if value is None or key in self._means.setdefault(epoch, {}):
+            return
+        score = self.sign * value
+        self._best[key] = max(score, self._best.get(key, -math.inf))
+        if epoch >= self.grace:
+            scores = self._scores.setdefault(key, [])
+            scores.append(score)
+            self._means[epoch][key] = fmean(scores)
 
 
 def _sign(direction: Direction) -> float:

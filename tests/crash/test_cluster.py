@@ -73,9 +73,6 @@ def test_a_job_survives_ray_job_stop_and_the_death_of_a_node(
 OWN = Path(__file__).parents[1] / "studies/own"
 
 
-@pytest.mark.xfail(
-    reason="the job's folder goes when its workers end; nodes of one machine share it"
-)
 @full_form
 def test_an_own_file_is_a_job_of_two_nodes_that_know_nothing_of_it(
     server: MlflowServer, cluster: Cluster, tmp_path: Path

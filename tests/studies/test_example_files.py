@@ -16,19 +16,33 @@ from studies.runner import fitness
 from studies.runner.planning import make_plan
 from studies.runner.run import load_data
 from studies.runner.settings import Settings
+from vae_trainables import metrics
 from vae_trainables.cohort import fusion_key
+from vae_trainables.config import BETA_SCHEDULES, NOISE_KINDS
+from vae_trainables.datasets import noise
+from vae_trainables.evaluation import baselines
 from vae_trainables.kinds import KINDS
+from vae_trainables.training import schedules
 from vae_trainables.training.session import Session
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 @pytest.fixture(autouse=True)
-def kinds_as_they_were() -> Iterator[None]:
+def everything_as_it_was() -> Iterator[None]:
+    """What the files register stays with this test."""
     before = dict(KINDS)
     yield
     KINDS.clear()
     KINDS.update(before)
+    for names, remove in (
+        (NOISE_KINDS, noise.remove),
+        (BETA_SCHEDULES, schedules.remove),
+        (metrics.NAMES, metrics.remove),
+        (baselines.NAMES, baselines.remove),
+    ):
+        for name in [name for name in names if names.is_own(name)]:
+            remove(name)
 
 
 def pictures(folder: Path, *, classes: int, channels: int, side: int) -> str:

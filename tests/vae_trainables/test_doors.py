@@ -50,7 +50,8 @@ def own_things() -> Iterator[None]:
     yield
     noise.remove("half_black")
     schedules.remove("late")
-    del metrics.OWN["worst"], baselines.OWN["grey"]
+    metrics.remove("worst")
+    baselines.remove("grey")
 
 
 def test_own_noise_is_what_trials_see_and_are_judged_on() -> None:
@@ -121,6 +122,10 @@ def test_a_trial_with_them_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert resumed.next_record().metrics["val/worst"] == records[1].metrics["val/worst"]
 
 
+def measured(name: str) -> None:
+    metrics.register(name=name, unit="", better="lower")(lambda image, clean: image)
+
+
 @pytest.mark.parametrize(
     ("door", "message"),
     [
@@ -128,8 +133,8 @@ def test_a_trial_with_them_resumes_bit_for_bit(tmp_path: Path) -> None:
         (lambda: noise.register("my noise")(lambda i, f, r: i), "like a variable"),
         (lambda: schedules.register("linear")(lambda s, p, w: 0.0), "schedule 'linear' already"),
         (lambda: schedules.register("wild")(lambda s, p, w: 2.0), "leaves .0, 1. at step 0"),
-        (lambda: metrics.register(name="psnr", unit="", better="lower"), "metric 'psnr' already"),
-        (lambda: metrics.register(name="a b", unit="", better="lower"), "like a variable"),
+        (lambda: measured("psnr"), "metric 'psnr' already"),
+        (lambda: measured("a b"), "like a variable"),
         (lambda: baselines.register("wiener")(lambda t: lambda n: n), "'wiener' already"),
     ],
 )  # fmt: skip

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 class Vocabulary:
     """Names of one kind of thing, each with the module of a user's file that added it, or ""."""
 
-    def __init__(self, what: str, *names: str) -> None:
-        """what: such a thing is called, for messages."""
-        self.what = what
+    def __init__(self, what: str, *names: str, identifiers: bool = True) -> None:
+        """what: such a thing is called, for messages. identifiers: no other names can be added."""
+        self.what, self.identifiers = what, identifiers
         self._origins = dict.fromkeys(names, "")
 
     def __iter__(self) -> Iterator[str]:
@@ -24,7 +24,7 @@ class Vocabulary:
 
         origin: the file's module. Raises ValueError for a name that is taken, or that is none.
         """
-        if not name.isidentifier():
+        if self.identifiers and not name.isidentifier():
             raise ValueError(f"a {self.what} is named like a variable of Python, not {name!r}")
         if self._origins.get(name, origin) != origin:
             raise ValueError(f"there is a {self.what} {name!r} already: give yours another name")

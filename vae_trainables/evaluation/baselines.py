@@ -29,6 +29,7 @@ from torch import Tensor
 
 from vae_trainables import metrics
 from vae_trainables.config import NoiseKind, stable_hash
+from vae_trainables.config.vocabulary import Vocabulary
 from vae_trainables.datasets.sources import CACHE_VARIABLE, cache_folder
 from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, evaluation_noise
 
@@ -250,6 +251,7 @@ BASELINES: dict[str, Callable[[Training, int], Fitted]] = {
 }
 
 
+NAMES = Vocabulary("baseline", *BASELINES, identifiers=False)
 OWN: dict[str, Fit] = {}
 """Baselines that users' files have registered, by name."""
 
@@ -264,13 +266,17 @@ def register(name: str) -> Callable[[Fit], Fit]:
     """
 
     def take(fit: Fit) -> Fit:
-        other = OWN.get(name)
-        if name in BASELINES or (other is not None and other.__module__ != fit.__module__):
-            raise ValueError(f"there is a baseline {name!r} already: give yours another name")
+        NAMES.add(name, fit.__module__)
         OWN[name] = fit
         return fit
 
     return take
+
+
+def remove(name: str) -> None:
+    """Take a baseline out again, as a test does with its own."""
+    NAMES.remove(name)
+    del OWN[name]
 
 
 def _fitted(name: str, training: Training, components: int) -> Fitted:
@@ -311,9 +317,8 @@ def evaluate_all(
         and the parameters of the baseline.
     """
     names = list(names)
-    offered = [*BASELINES, *OWN]
-    if unknown := [name for name in names if name not in offered]:
-        raise ValueError(f"unknown baseline {unknown[0]!r}: expected one of {', '.join(offered)}")
+    for name in names:
+        NAMES.checked(name)
     if noisy.shape != clean.shape or noisy.shape[1:] != training.clean.shape[1:]:
         raise ValueError(
             f"noisy {tuple(noisy.shape)}, clean {tuple(clean.shape)} and training images "

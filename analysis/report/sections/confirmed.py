@@ -20,6 +20,7 @@ from analysis.tables import findings as finding_tables
 from analysis.tracker.client import TrackerError, one_line
 from analysis.tracker.results import CONFIRM, StudyResults
 from analysis.tracker.runs import METRIC, PARAM, class_note
+from studies.definition import tested
 from studies.tracker import names
 
 E = TypeVar("E")
@@ -79,7 +80,7 @@ def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:
 
 def test_metric(results: StudyResults) -> str:
     """The objective on the test split."""
-    return "test/" + results.objective.metric.rpartition("/")[2]
+    return tested(results.objective.metric)
 
 
 def findings(results: StudyResults) -> tuple[Confirmation, Confirmations] | None:

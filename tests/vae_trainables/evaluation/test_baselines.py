@@ -402,7 +402,7 @@ def test_more_components_than_pixels_are_all_pixels(tmp_path: Path) -> None:
 
 def test_bad_input_is_refused_with_what_was_received(tmp_path: Path) -> None:
     training, noisy, clean = small_problem()
-    with pytest.raises(ValueError, match="'median': expected one of do nothing"):
+    with pytest.raises(ValueError, match="there is no baseline 'median'; there are do nothing"):
         baselines.evaluate_all(
             training, noisy, clean, components=4, names=["median"], folder=tmp_path
         )
