@@ -114,6 +114,12 @@ class StudyResults:
         return self.objectives[0]
 
     @cached_property
+    def own_metrics(self) -> tuple[str, ...]:
+        """What a user's file measures of denoised images, by name; own loss terms are none."""
+        quantities = self.info.get("quantities", {})
+        return tuple(name for name, own in quantities.items() if own["direction"] is not None)
+
+    @cached_property
     def distributions(self) -> Mapping[str, str]:
         """Searched parameters that trials have as a column, each with Optuna's JSON."""
         texts = self.info.get("distributions", {})

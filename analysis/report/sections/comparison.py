@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +89,15 @@ def section(results: StudyResults, entries: list[Entry]) -> Section:
 
 def entries_of(results: StudyResults) -> list[Entry]:
     """All rows: confirmed configurations, best trials, reference, baselines, printed figures."""
-    entries = confirmed.entries(results, SCORES, Entry)
+    scores = scores_of(results)
+    entries = confirmed.entries(results, scores, Entry)
     best = results.ranked.iloc[:BEST]
     for place, (_, trial) in enumerate(best.iterrows()):
         group = "winner" if place == 0 else "best"
-        entries.append(_trial(trial, f"{place + 1}. trial {trial['trial']}", group))
+        entries.append(_trial(trial, f"{place + 1}. trial {trial['trial']}", group, scores))
     if results.reference is not None:
         name = f"reference (trial {results.reference['trial']})"
-        entries.append(_trial(results.reference, name, "reference"))
+        entries.append(_trial(results.reference, name, "reference", scores))
     entries += baselines(results)
     if printed_applies(results):
         entries.append(
@@ -104,21 +106,28 @@ def entries_of(results: StudyResults) -> list[Entry]:
     return [entry for entry in entries if entry.scores]
 
 
-def _trial(trial: pd.Series[Any], name: str, group: str) -> Entry:
-    scores = {
+def scores_of(results: StudyResults) -> tuple[str, ...]:
+    """What is compared, in order: what every study measures, and what this one's own file does."""
+    return (*SCORES, *results.own_metrics)
+
+
+def _trial(trial: pd.Series[Any], name: str, group: str, scores: Sequence[str]) -> Entry:
+    values = {
         score: float(trial[f"{METRIC}val/{score}"])
-        for score in SCORES
+        for score in scores
         if pd.notna(trial.get(f"{METRIC}val/{score}"))
     }
     note = class_note(trial.to_dict())
-    return Entry.plain(f"{name}, {note}" if note else name, group, "val", scores)
+    return Entry.plain(f"{name}, {note}" if note else name, group, "val", values)
 
 
 def baselines(results: StudyResults) -> list[Entry]:
     """From baselines.json; doing nothing is measured on the examples where that file lacks it."""
     entries = []
     for row in results.baselines:
-        scores = {name: float(row[name]) for name in SCORES if _is_number(row.get(name))}
+        scores = {
+            name: float(row[name]) for name in scores_of(results) if _is_number(row.get(name))
+        }
         name = str(row.get("name", "baseline"))
         if row.get("components"):
             name += f", {row['components']} components"
@@ -174,7 +183,8 @@ def comparison_table(entries: list[Entry]) -> Table:
     Bold is the best on the split's own images: not a figure that was printed elsewhere, nor one
     from fewer images than the other baselines have seen.
     """
-    present = [name for name in SCORES if any(name in entry.scores for entry in entries)]
+    names = dict.fromkeys([*SCORES, *(name for entry in entries for name in entry.scores)])
+    present = [name for name in names if any(name in entry.scores for entry in entries)]
     spread = [name for name in present if any(name in entry.low for entry in entries)]
     most = max((entry.images or 0 for entry in entries), default=0)
     rows = [_row(entry, present, most) for entry in entries]
@@ -213,7 +223,8 @@ def best_table(results: StudyResults, limit: int = LISTED) -> Table:
     """The best finished trials with their searched parameters."""
     best = results.ranked.iloc[:limit]
     metrics = [objective.metric for objective in results.objectives]
-    metrics += [name for name in ("val/psnr", "val/ssim", "val/neg_elbo") if name not in metrics]
+    others = ["val/psnr", "val/ssim", "val/neg_elbo", *map("val/{}".format, results.own_metrics)]
+    metrics = list(dict.fromkeys([*metrics, *others]))
     data: dict[str, Any] = {
         "place": range(1, len(best) + 1),
         "trial": best["trial"].tolist(),

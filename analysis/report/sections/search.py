@@ -26,7 +26,9 @@ MOST_SLICES = 16
 def learning_curves(results: StudyResults) -> Section | None:
     """Curves of the objectives and of what explains them."""
     rows = curves.choose(results)
-    candidates = dict.fromkeys([*(objective.metric for objective in results.objectives), *CURVES])
+    objectives = [objective.metric for objective in results.objectives]
+    own = map("val/{}".format, results.own_metrics)
+    candidates = dict.fromkeys([*objectives, *own, *CURVES])
     metrics = [name for name in candidates if _tells(rows, name)][:MOST_CURVES]
     if rows.empty or not metrics:
         return None

@@ -10,6 +10,7 @@ from analysis.report.sections import comparison, overview
 from analysis.report.sections.comparison import Entry
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import Examples
+from analysis.tracker.runs import METRIC
 from tests.analysis import bulk_studies
 
 
@@ -202,3 +203,32 @@ def test_an_unconfirmed_winner_would_be_drawn_as_if_confirmed() -> None:
     assert plot.caption.startswith("Not confirmed")
     empty = bulk_studies.results("empty")
     assert comparison.message_plot(empty, comparison.entries_of(empty)) is None
+
+
+def test_what_a_users_file_measures_would_be_missing_from_the_tables() -> None:
+    results = bulk_studies.results("whole")
+    measured = {METRIC + "val/worst": 0.25, METRIC + "test/worst": 0.5}
+    own = replace(
+        results,
+        trials=results.trials.assign(**measured),
+        info=results.info
+        | {
+            "quantities": {
+                "worst": {"unit": "grey levels", "direction": "minimize"},
+                "tv": {"unit": "grey levels", "direction": None},  # a loss term
+            }
+        },
+        baselines=tuple({**row, "worst": 0.75} for row in results.baselines),
+    )
+    entries = comparison.entries_of(own)
+    scores = {entry.group: entry.scores.get("worst") for entry in entries}
+    assert scores["winner"] == scores["reference"] == 0.25
+    assert scores["confirmed winner"] == 0.5
+    assert scores["baseline"] == 0.75
+    for split in ("test", "val"):
+        table = comparison.comparison_table([e for e in entries if e.split == split])
+        keys = [column.key for column in table.columns]
+        assert "worst" in keys
+        assert "tv" not in keys
+    best = comparison.best_table(own)
+    assert "val/worst" in [column.key for column in best.columns]
