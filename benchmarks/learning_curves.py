@@ -23,6 +23,9 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from analysis.tracker import results, runs
 from analysis.tracker.client import Record, Tracker
@@ -38,8 +41,9 @@ from studies.tracker import names
 from vae_trainables.config import TrialConfig
 from vae_trainables.training.trial import Trial
 
-TRAIN_IMAGES, VAL_IMAGES, EPOCHS, SEEDS = 4_000, 1_000, 8, 2
-DATA = f"fashion-mnist-{TRAIN_IMAGES}"
+TRAIN_IMAGES, VAL_IMAGES, SIDE, EPOCHS, SEEDS = 2_000, 500, 14, 8, 2
+DATA = f"fashion-mnist-{SIDE}x{SIDE}-{TRAIN_IMAGES}"
+WIDTH = 0.5  # largest capacity
 KINDS = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae", "mlp_ae", "conv_ae"]
 SEED_OF_BATCH = 1_000  # batch b is drawn, and trained first, with the seed b * SEED_OF_BATCH
 PER_BATCH = 400  # configurations
@@ -48,8 +52,8 @@ LEFT_OUT = ("seed", "threads", "watch", "watch_direction")  # of a configuration
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:
-    """The wide space of `denoise_sweep` for few images: less capacity, no large batches."""
-    fields = families.model(trial, KINDS, latent=(4, 256), width=0.75, blocks=2)
+    """The wide space of `denoise_sweep` for few small images: less capacity, no large batches."""
+    fields = families.model(trial, KINDS, latent=(4, 256), width=WIDTH, blocks=2)
     return {
         **fields,
         "noise_factor": trial.suggest_float("noise_factor", 0.2, 0.7),
@@ -61,7 +65,8 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def images() -> Mapping[str, Any]:
-    """The first training and validation images of Fashion-MNIST; others as a test set."""
+    """The first training and validation images of Fashion-MNIST at half their size, each pixel the
+    mean of four; others as a test set."""
     train, val, _ = real_images.load("fashion-mnist")
     arrays = {
         "train": (train, slice(TRAIN_IMAGES)),
@@ -69,17 +74,23 @@ def images() -> Mapping[str, Any]:
         "test": (val, slice(VAL_IMAGES, 2 * VAL_IMAGES)),  # which a search does not open
     }
     return {
-        f"{letter}_{part}": values[rows].numpy()
+        f"{letter}_{part}": values.numpy()
         for part, (split, rows) in arrays.items()
-        for letter, values in (("x", split.images), ("y", split.labels))
+        for letter, values in (("x", _halved(split.images[rows])), ("y", split.labels[rows]))
     }
+
+
+def _halved(pixels: Tensor) -> Tensor:
+    """uint8 `(N, 1, 28, 28)` to `(N, 1, SIDE, SIDE)`."""
+    means = avg_pool2d(pixels.float(), kernel_size=pixels.shape[-1] // SIDE)
+    return means.round().to(torch.uint8)
 
 
 STUDY = StudyDefinition(
     kind="learning_curves",
     title="Learning curves of denoising autoencoders on a part of Fashion-MNIST",
     reference=denoise_sweep.REFERENCE.model_copy(
-        update={"dataset": DATA, "width": 0.75, "epochs": EPOCHS}
+        update={"dataset": DATA, "width": WIDTH, "epochs": EPOCHS}
     ),
     space=space,
     objectives={"denoise": Objective("val/mse", "minimize")},
@@ -221,10 +232,11 @@ def costs(each: int) -> None:
 
     splits = datasets.open_source(DATA, arrays=images).splits(("train", "val"))
     data = TrialData(splits["train"], splits["val"])
+    asked = plan()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     while any(len(measured) < each for measured in seconds.values()):
-        config = plan().configure(study.ask())
+        config = asked.configure(study.ask())
         if len(seconds[config.model.kind]) < each:
             began = time.process_time()
             Trial(config, data).run_epoch()

@@ -49,13 +49,17 @@ def model(
 def divergence(
     trial: optuna.Trial, kind: str, *, beta: tuple[float, float], warmup: tuple[int, int]
 ) -> dict[str, Any]:
-    """Of kinds with a KL its weight and how that rises; a constant one has no warm-up."""
+    """Of kinds with a KL its weight and how that rises; a constant one has no warm-up.
+
+    Short warm-ups are as likely as long ones where `warmup` begins at 1, for a trial is compared
+    with others only behind its own. 0 is for references without one.
+    """
     if not KINDS[kind].variational:
         return {}
     schedule = trial.suggest_categorical("beta_schedule", list(BETA_SCHEDULES))
     fields = {"beta": trial.suggest_float("beta", *beta, log=True), "beta_schedule": schedule}
     if schedule != "constant":
-        fields["warmup_epochs"] = trial.suggest_int("warmup_epochs", *warmup)
+        fields["warmup_epochs"] = trial.suggest_int("warmup_epochs", *warmup, log=warmup[0] > 0)
     return fields
 
 

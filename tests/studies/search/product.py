@@ -1,4 +1,4 @@
-"""Every study × every set of its objectives × every sampler × every scheduler.
+"""Every study × its spaces × every set of its objectives × every sampler × every scheduler.
 
     python -m tests.studies.search.product [--seeds 20] [--trials 60] [--samplers tpe,gp]
 
@@ -34,7 +34,7 @@ SAMPLERS: tuple[Sampler, ...] = typing.get_args(Sampler)
 SCHEDULERS: tuple[Scheduler, ...] = typing.get_args(Scheduler)
 EPOCHS = 9
 TRIALS = 60
-Answers = dict[tuple[str, str, str], list[float]]  # by scheduler, study and objectives
+Answers = dict[tuple[str, str, str, str], list[float]]  # by scheduler, study, space, objectives
 
 
 def definitions() -> dict[str, StudyDefinition]:
@@ -51,11 +51,12 @@ def objective_sets(definition: StudyDefinition) -> list[str]:
     return [",".join(names) for names in dict.fromkeys([*sets, tuple(names)])]
 
 
-def questions() -> Iterator[tuple[StudyDefinition, str]]:
-    """Every study with every set of its objectives."""
+def questions() -> Iterator[tuple[StudyDefinition, str, str]]:
+    """Every study in each of its spaces with every set of its objectives."""
     for definition in definitions().values():
-        for objective in objective_sets(definition):
-            yield definition, objective
+        for space in definition.spaces:
+            for objective in objective_sets(definition):
+                yield definition, space, objective
 
 
 def ended(definition: StudyDefinition, settings: Settings) -> Simulation:
@@ -88,10 +89,10 @@ def answers(sampler: Sampler, scheduler: Scheduler, trials: int, seeds: int) -> 
     """Of every question, what a sampler came to with each seed."""
     settings = Settings(trials=trials, epochs=EPOCHS, sampler=sampler, scheduler=scheduler)
     return {
-        (scheduler, definition.kind, objective): bests(
-            definition, replace(settings, objective=objective), seeds
+        (scheduler, definition.kind, space, objective): bests(
+            definition, replace(settings, space=space, objective=objective), seeds
         )
-        for definition, objective in questions()
+        for definition, space, objective in questions()
     }
 
 
