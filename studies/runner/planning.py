@@ -19,6 +19,7 @@ from studies.ledger.ledger import Ledger, LedgerTrial, Phase
 from studies.runner import fitting, pins
 from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
+from studies.scheduling import sampling
 from studies.scheduling.pruning import EndingRule, Hyperband, MedianStopping, SuccessiveHalving
 from vae_trainables.config import TrialConfig, setting_of, stable_hash
 
@@ -124,29 +125,9 @@ class Plan:
                 return rule(grace=grace, eta=eta, max_epochs=epochs, direction=direction)
 
     def sampler(self, already: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler; on resume it must not repeat the random numbers it began with.
-
-        Its remarks about conditional parameters, which it draws at random, are no user's concern.
-        What a major version of Optuna has changed before is stated here, not inherited.
-        """
+        """The sampler; on resume it must not repeat the random numbers it began with."""
         seed = self.settings.seed + already
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            match self.settings.sampler:
-                case "tpe":
-                    return optuna.samplers.TPESampler(
-                        seed=seed,
-                        multivariate=len(self.objectives) == 1,
-                        constant_liar=True,  # trials run at once
-                    )
-                case "random":
-                    return optuna.samplers.RandomSampler(seed=seed)
-                case "gp":
-                    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
-                case "qmc":
-                    return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
-                case "nsga2":
-                    return optuna.samplers.NSGAIISampler(seed=seed)
+        return sampling.make(self.settings.sampler, seed=seed, objectives=len(self.objectives))
 
 
 def _trained(config: TrialConfig) -> dict[str, Any]:
