@@ -90,7 +90,7 @@ STUDY = StudyDefinition(
     kind="learning_curves",
     title="Learning curves of denoising autoencoders on a part of Fashion-MNIST",
     reference=denoise_sweep.REFERENCE.model_copy(
-        update={"dataset": DATA, "width": WIDTH, "epochs": EPOCHS}
+        update={"dataset": DATA, "image_size": SIDE, "width": WIDTH, "epochs": EPOCHS}
     ),
     space=space,
     objectives={"denoise": Objective("val/mse", "minimize")},

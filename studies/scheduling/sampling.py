@@ -66,5 +66,6 @@ class Conditional(optuna.samplers.TPESampler):
     ) -> Any:
         """As Optuna's samplers have it."""
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        chosen = self._first if len(finished) < STARTUP else super()
-        return chosen.sample_independent(study, trial, param_name, param_distribution)
+        if len(finished) < STARTUP:
+            return self._first.sample_independent(study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
