@@ -22,7 +22,7 @@ from vae_trainables.config import stable_hash
 
 Floats = NDArray[np.float64]
 Parameters = Mapping[str, Any]
-TREES = 100
+TREES = 60
 
 
 class CurveModel(Protocol):
@@ -84,7 +84,7 @@ class _Noise:
         return drawn
 
 
-class _Fitted:
+class Fitted:
     """What both models share: the table's whole curves, encoded."""
 
     def __init__(
@@ -114,7 +114,7 @@ class _Fitted:
         raise NotImplementedError
 
 
-class Forest(_Fitted):
+class Forest(Fitted):
     """Extremely randomised trees (Geurts et al. 2006), all epochs at once."""
 
     def __init__(
@@ -128,7 +128,7 @@ class Forest(_Fitted):
         return predicted(self.trees, points)
 
 
-class Nearest(_Fitted):
+class Nearest(Fitted):
     """The nearest configuration of the table, each encoded number counting alike."""
 
     def log_curves(self, points: NDArray[np.float32]) -> Floats:
@@ -154,7 +154,7 @@ def predicted(trees: Sequence[Any], points: NDArray[np.float32]) -> Floats:
     return mean
 
 
-def explained(model: _Fitted, folds: int = 10) -> tuple[float, float]:
+def explained(model: Fitted, folds: int = 10) -> tuple[float, float]:
     """Of the last epoch's logarithm, out of fold: explained variance, and Spearman's rank."""
     from scipy.stats import spearmanr
 

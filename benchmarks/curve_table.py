@@ -14,7 +14,7 @@ import json
 import lzma
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,18 @@ class CurveTable:
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.metrics)}")
         values: Floats = self.values[..., self.metrics.index(metric)]
         return values
+
+    def first(self, count: int) -> CurveTable:
+        """The first so many configurations: what the table was before it grew."""
+        return replace(
+            self,
+            parameters=self.parameters[:count],
+            configs=self.configs[:count],
+            batches=self.batches[:count],
+            seeds=self.seeds[:count],
+            status=self.status[:count],
+            values=self.values[:count],
+        )
 
     def complete(self) -> NDArray[np.bool_]:
         """`(N,)`: every seed was trained to its last epoch."""

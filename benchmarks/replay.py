@@ -10,7 +10,7 @@ import math
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +18,16 @@ import optuna
 from numpy.typing import NDArray
 
 from benchmarks.curve_model import CurveModel, Parameters
-from studies.definition import StudyDefinition
 from studies.ledger.journal import Journal
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
-from studies.runner.planning import Plan, make_plan
-from studies.runner.settings import Settings
+from studies.runner.planning import Plan
 from studies.scheduling.desk import Desk, Limits
 from studies.scheduling.pruning import EndingRule
 from vae_trainables.training.session import Outcome, Record
 
 WORKERS = 2
-ENDLESS = 10**6  # trials: a replay ends by its epochs
+ENDLESS = 10**6  # trials to ask for: a replay ends by its epochs
 Floats = NDArray[np.float64]
 MakeSampler = Callable[[Plan], optuna.samplers.BaseSampler]
 
@@ -37,6 +35,12 @@ MakeSampler = Callable[[Plan], optuna.samplers.BaseSampler]
 def own_sampler(plan: Plan) -> optuna.samplers.BaseSampler:
     """The runner's own for the plan's settings."""
     return plan.sampler(0)
+
+
+def with_seed(plan: Plan, seed: int) -> Plan:
+    """The same plan on another seed, without trying its space again."""
+    reference = plan.reference.model_copy(update={"seed": seed})
+    return replace(plan, settings=replace(plan.settings, seed=seed), reference=reference)
 
 
 class NoDisk(Journal):
@@ -68,21 +72,20 @@ class Replayed:
 
 @dataclass
 class Replay:
-    """One search of `epochs` epochs by the flags in `settings`."""
+    """One search of `epochs` epochs by a plan."""
 
-    definition: StudyDefinition
-    settings: Settings
+    plan: Plan
     model: CurveModel
     epochs: int
     make_sampler: MakeSampler = own_sampler
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self.chance = random.Random(self.settings.seed)
+        self.chance = random.Random(self.plan.settings.seed)
 
     def run(self) -> Replayed:
         """Search until the epochs are used up."""
-        plan = make_plan(self.definition, self.settings)
+        plan = self.plan
         with tempfile.TemporaryDirectory(prefix="vae-replay-") as scratch:
             ledger = Ledger(Path(scratch) / "study", plan.name)
             ledger.journal.__class__ = NoDisk

@@ -3,8 +3,9 @@
     python -m benchmarks.search_quality run --out runs/search_quality [--studies 200] [--only tpe]
     python -m benchmarks.search_quality page --out runs/search_quality --figures docs/images
 
-`run` replays studies of 480 epochs, which are 60 whole trials, on a model of the learning curves of
-`curve_table` (`--model nearest`: on its rows), and goes on where it was stopped. `page` prints the
+`run` replays studies on a model of the learning curves of `curve_table` (`--model nearest`: on its
+rows), chance for 60 whole trials, all else for half as many epochs, and goes on where it was
+stopped. `page` prints the
 tables of docs/results/search_quality.md and draws its figures. Regret is by how much the
 configuration that a search would name is worse than the best that is known, both without noise.
 """
@@ -17,7 +18,7 @@ import math
 import time
 import typing
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,21 +28,24 @@ from numpy.typing import NDArray
 
 from analysis.figures.base import panels, paper_legend
 from benchmarks import learning_curves
-from benchmarks.curve_model import CurveModel, Forest, Nearest, explained
+from benchmarks.curve_model import CurveModel, Fitted, Forest, Nearest, explained
 from benchmarks.curve_table import load
-from benchmarks.replay import MakeSampler, Replay, Replayed, own_sampler
+from benchmarks.replay import ENDLESS, MakeSampler, Replay, Replayed, own_sampler, with_seed
 from studies.runner import pins
-from studies.runner.planning import Plan
+from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Sampler, Scheduler, Settings
 
 METRIC = "val/mse"
-HORIZON = 60 * learning_curves.EPOCHS  # of a study, epochs
-SHARE = 0.25  # of it, in which the default shall be where chance is at its end
-SHOWN = (60, 120, 240, HORIZON)
+SPACE = learning_curves.space
+WHOLE = 60 * learning_curves.EPOCHS  # of chance, epochs
+HORIZON = WHOLE // 2  # of all else
+QUARTER = WHOLE // 4  # in which the default shall be where chance is at its end
+SHOWN = (HORIZON // 4, QUARTER, HORIZON)
 STUDIES = 200
-DRAWS = 20_000  # points of the space among which the best is looked for
+DRAWS = 4_000  # points of the space among which the best is looked for
 CHANCE, DEFAULT = "random none", "tpe asha"
 LEVEL = 0.05
+SEED_STEP = 1000  # between studies: a trial's second seed is the next number
 Floats = NDArray[np.float64]
 
 
@@ -96,10 +100,11 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def model_of(name: str) -> CurveModel:
-    """`forest` or `nearest`, of the table that is checked in."""
-    kinds: dict[str, Callable[..., CurveModel]] = {"forest": Forest, "nearest": Nearest}
-    return kinds[name](load(), METRIC, pins.suggestions(learning_curves.space))
+def model_of(name: str, rows: int | None) -> Fitted:
+    """`forest` or `nearest`, of the first `rows` of the table that is checked in; None: of all."""
+    kinds: dict[str, type[Fitted]] = {"forest": Forest, "nearest": Nearest}
+    table = load()
+    return kinds[name](table.first(rows or len(table)), METRIC, pins.suggestions(SPACE))
 
 
 def run(out: Path, studies: int, chosen: Sequence[str], model: CurveModel) -> None:
@@ -112,7 +117,7 @@ def run(out: Path, studies: int, chosen: Sequence[str], model: CurveModel) -> No
         if done >= studies:
             continue
         began = time.process_time()
-        replayed = [_replay(way, seed, model) for seed in range(done, studies)]
+        replayed = replay(way, range(done, studies), model, WHOLE if name == CHANCE else HORIZON)
         fresh = {
             "best": np.array([study.best for study in replayed]),
             "finished": np.array([study.finished for study in replayed]),
@@ -124,20 +129,17 @@ def run(out: Path, studies: int, chosen: Sequence[str], model: CurveModel) -> No
         print(f"{name}: {studies} studies, {time.process_time() - began:.0f} s of CPU", flush=True)
 
 
-def _replay(way: Way, seed: int, model: CurveModel) -> Replayed:
-    settings = {
-        "trials": 10**6,
-        "epochs": learning_curves.EPOCHS,
-        "seed": 1000 * seed,
-        **way.settings,
-    }
-    made = Settings(**settings)  # type: ignore[arg-type]
-    return Replay(learning_curves.STUDY, made, model, HORIZON, way.make_sampler).run()
+def replay(way: Way, seeds: Iterable[int], model: CurveModel, epochs: int) -> list[Replayed]:
+    """One search for each seed."""
+    settings = {"trials": ENDLESS, "epochs": learning_curves.EPOCHS, **way.settings}
+    plan = make_plan(learning_curves.STUDY, Settings(**settings))  # type: ignore[arg-type]
+    plans = [with_seed(plan, SEED_STEP * seed) for seed in seeds]
+    return [Replay(seeded, model, epochs, way.make_sampler).run() for seeded in plans]
 
 
 @dataclass(frozen=True)
 class Replays:
-    """What a way of searching came to. best: `(N, HORIZON)`, as `replay.Replayed` has it."""
+    """What a way of searching came to. best: `(N, epochs)`, as `replay.Replayed` has it."""
 
     best: Floats
     finished: float
@@ -161,15 +163,15 @@ def read(out: Path) -> dict[str, Replays]:
     return there
 
 
-def best_known(model: CurveModel, replays: Mapping[str, Replays]) -> float:
+def best_known(model: Fitted, replays: Mapping[str, Replays]) -> float:
     """The least last value of many random points and of all that any search has named."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    plan, least = learning_curves.plan(), math.inf
+    drawn = []
     for _ in range(DRAWS):
         trial = study.ask()
-        plan.configure(trial)
-        least = min(least, float(model.curve(trial.params)[-1]))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        SPACE(trial)
+        drawn.append(model.encode(trial.params))
+    least = float(np.exp(model.log_curves(np.array(drawn, np.float32))[:, -1].min()))
     return min(least, *(float(replay.best.min()) for replay in replays.values()))
 
 
@@ -220,7 +222,7 @@ def rows(replays: Mapping[str, Replays], best: float) -> list[str]:
         regret = replay.best - best
         cells = [_quartiles(regret[:, epoch - 1]) for epoch in SHOWN]
         epoch = arrives(regret, aim)
-        arrival = "–" if epoch is None else f"{epoch} ({epoch / HORIZON:.0%})"
+        arrival = "–" if epoch is None else f"{epoch} ({epoch / WHOLE:.0%})"
         counts = f"{replay.finished:.0f} | {replay.pruned:.0f} | {replay.seconds:.1f}"
         lines.append(f"| {name} | {len(regret)} | {' | '.join(cells)} | {arrival} | {counts} |")
     return lines
@@ -257,17 +259,18 @@ def draw_regret(replays: Mapping[str, Replays], best: float, path: Path) -> None
     """Median regret over epochs, a panel for each scheduler."""
     schedulers = typing.get_args(Scheduler)
     figure, axes = panels(len(schedulers))
-    epochs = np.arange(1, HORIZON + 1)
     aim = float(np.median(replays[CHANCE].best[:, -1])) - best
     for panel, scheduler in zip(axes, schedulers, strict=True):
         for number, sampler in enumerate(typing.get_args(Sampler)):
             replay = replays.get(f"{sampler} {scheduler}")
             if replay is not None:
                 median = 1000 * np.median(replay.best - best, axis=0)
-                panel.plot(epochs, median, label=sampler, color=f"C{number}", lw=1.4)
+                panel.plot(
+                    1 + np.arange(len(median)), median, label=sampler, color=f"C{number}", lw=1.4
+                )
         panel.axhline(1000 * aim, color="0.6", lw=0.8, ls="--")
-        panel.axvline(SHARE * HORIZON, color="0.6", lw=0.8, ls="--")
-        panel.set(title=scheduler, xscale="log", yscale="log", xlim=(8, HORIZON))
+        panel.axvline(QUARTER, color="0.6", lw=0.8, ls="--")
+        panel.set(title=scheduler, xscale="log", yscale="log", xlim=(8, WHOLE))
         panel.set(xlabel="epochs of all trials", ylabel="regret, thousandths of MSE")
     paper_legend(figure, columns=5)
     figure.savefig(path, dpi=110)
@@ -301,24 +304,24 @@ def draw_ranks(replays: Mapping[str, Replays], epoch: int, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def page(out: Path, figures: Path | None, name: str) -> None:
+def page(out: Path, figures: Path | None, model: Fitted) -> None:
     """Print the tables, draw the figures."""
-    model, replays = model_of(name), read(out)
+    replays = read(out)
     best = best_known(model, replays)
-    variance, rank = explained(model)  # type: ignore[arg-type]
+    variance, rank = explained(model)
     print(
-        f"{len(model.points)} configurations; of the last epoch's logarithm, out of fold, "  # type: ignore[attr-defined]
-        f"the forest explains {variance:.2f} of the variance, rank correlation {rank:.2f}; "
+        f"{len(model.points)} configurations; of the last epoch's logarithm, out of fold, the "
+        f"forest explains {variance:.2f} of the variance, rank correlation {rank:.2f}; "
         f"best known {best:.5f}\n"
     )
     print("\n".join(rows(replays, best)))
-    for epoch in (int(SHARE * HORIZON), HORIZON):
+    for epoch in (QUARTER, HORIZON):
         worse = ", ".join(worse_than_chance(replays, epoch)) or "none"
         print(f"\nworse than {CHANCE!r} after {epoch} epochs: {worse}")
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
         draw_regret(replays, best, figures / "search-regret.png")
-        draw_ranks(replays, int(SHARE * HORIZON), figures / "search-ranks.png")
+        draw_ranks(replays, QUARTER, figures / "search-ranks.png")
 
 
 def parsed() -> argparse.Namespace:
@@ -333,6 +336,7 @@ def parsed() -> argparse.Namespace:
     for command in (running, showing):
         command.add_argument("--out", type=Path, default=Path("runs/search_quality"))
         command.add_argument("--model", choices=("forest", "nearest"), default="forest")
+        command.add_argument("--rows", type=int, help="of the table, the first so many")
     return parser.parse_args()
 
 
@@ -340,12 +344,13 @@ def main() -> None:
     """Replay or show."""
     given = parsed()
     quiet()
+    model = model_of(given.model, given.rows)
     if given.command == "page":
-        page(given.out, given.figures, given.model)
+        page(given.out, given.figures, model)
         return
     asked = given.only.split("|")
     chosen = [name for name in ways() if any(part in name for part in asked)]
-    run(given.out, given.studies, chosen, model_of(given.model))
+    run(given.out, given.studies, chosen, model)
 
 
 if __name__ == "__main__":

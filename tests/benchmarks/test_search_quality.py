@@ -13,6 +13,7 @@ from benchmarks.curve_model import Forest
 from benchmarks.replay import Replay, Replayed
 from benchmarks.search_quality import Replays
 from studies.runner import pins
+from studies.runner.planning import make_plan
 from studies.runner.settings import Settings
 from tests.benchmarks.curves import table
 
@@ -28,7 +29,7 @@ def replayed(model: Forest, seed: int, epochs: int = EPOCHS, **settings: str) ->
     search_quality.quiet()
     given = {"trials": 10**6, "epochs": learning_curves.EPOCHS, "seed": seed, **settings}
     made = Settings(**given)  # type: ignore[arg-type]
-    return Replay(learning_curves.STUDY, made, model, epochs).run()
+    return Replay(make_plan(learning_curves.STUDY, made), model, epochs).run()
 
 
 def test_a_replay_uses_its_epochs_and_repeats(model: Forest) -> None:
@@ -108,13 +109,13 @@ def made(shift: float, count: int = 60) -> Replays:
     chance = np.random.default_rng(0)
     finals = 0.02 + 0.001 * chance.random((count, 1)) + shift
     own = 1e-5 * np.random.default_rng(round(1e6 * (shift + 1))).random((count, 1))
-    best = finals + own + np.linspace(0.01, 0.0, search_quality.HORIZON)
+    best = finals + own + np.linspace(0.01, 0.0, search_quality.WHOLE)
     return Replays(best, 60.0, 0.0, 1.0)
 
 
 def test_what_is_worse_than_chance_is_called_so() -> None:
     replays = {search_quality.CHANCE: made(0.0), "a": made(-0.002), "b": made(0.002)}
-    assert search_quality.worse_than_chance(replays, search_quality.HORIZON) == ["b"]
+    assert search_quality.worse_than_chance(replays, search_quality.QUARTER) == ["b"]
 
 
 def test_rows_and_figures(tmp_path: Path) -> None:
