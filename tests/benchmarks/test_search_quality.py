@@ -55,7 +55,7 @@ def test_a_sampler_that_learns_beats_chance_where_there_is_something_to_learn(
     model: Forest,
 ) -> None:
     def ends(sampler: str) -> float:
-        runs = [replayed(model, s, 400, sampler=sampler, scheduler="none") for s in range(5)]
+        runs = [replayed(model, s, 320, sampler=sampler, scheduler="none") for s in range(3)]
         return float(np.mean([run.best[-1] for run in runs]))
 
     assert ends("tpe") < ends("random")

@@ -1,6 +1,7 @@
 """Every study × its spaces × every set of its objectives × every sampler × every scheduler.
 
     python -m tests.studies.search.product [--seeds 20] [--trials 60] [--samplers tpe,gp]
+        [--spaces default,wide]
 
 runs the whole product on simulated curves and prints, for each sampler and scheduler, how many
 studies ended with right counts and in how many the median of their best is better than random
@@ -85,14 +86,15 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def answers(sampler: Sampler, scheduler: Scheduler, trials: int, seeds: int) -> Answers:
+def answers(sampler: Sampler, scheduler: Scheduler, given: argparse.Namespace) -> Answers:
     """Of every question, what a sampler came to with each seed."""
-    settings = Settings(trials=trials, epochs=EPOCHS, sampler=sampler, scheduler=scheduler)
+    settings = Settings(trials=given.trials, epochs=EPOCHS, sampler=sampler, scheduler=scheduler)
     return {
         (scheduler, definition.kind, space, objective): bests(
-            definition, replace(settings, space=space, objective=objective), seeds
+            definition, replace(settings, space=space, objective=objective), given.seeds
         )
         for definition, space, objective in questions()
+        if space in given.spaces.split(",")
     }
 
 
@@ -109,6 +111,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
+    parser.add_argument("--spaces", default="default,wide")
     return parser.parse_args()
 
 
@@ -123,7 +126,7 @@ def main() -> None:
         judged: Answers = {}
         for scheduler in SCHEDULERS:
             began = time.process_time()
-            mine = answers(sampler, scheduler, given.trials, given.seeds)
+            mine = answers(sampler, scheduler, given)
             judged |= mine
             if sampler == "random":
                 random[scheduler] = mine
