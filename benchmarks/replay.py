@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -22,13 +23,17 @@ from studies.ledger.journal import Journal
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
 from studies.runner.planning import Plan
+from studies.scheduling import desk as desk_module
 from studies.scheduling.desk import Desk, Limits
-from studies.scheduling.pruning import EndingRule
+from studies.scheduling.pruning import EndingRule, comparable
+from vae_trainables.config import TrialConfig
 from vae_trainables.training.session import Outcome, Record
 
 WORKERS = 2
 ENDLESS = 10**6  # trials to ask for: a replay ends by its epochs
 Floats = NDArray[np.float64]
+Rule = Callable[[TrialConfig, int, float], float | None]
+"""Which values a scheduler compares: `pruning.comparable`, or another rule in its place."""
 MakeSampler = Callable[[Plan], optuna.samplers.BaseSampler]
 
 
@@ -78,6 +83,7 @@ class Replay:
     model: CurveModel
     epochs: int
     make_sampler: MakeSampler = own_sampler
+    compared: Rule = comparable
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +98,8 @@ class Replay:
             try:
                 ledger.create(plan.goal, {})
                 ledger.use_sampler(self.make_sampler(plan))
-                return self._search(plan, ledger, Path(scratch))
+                with patch.object(desk_module, "comparable", self.compared):
+                    return self._search(plan, ledger, Path(scratch))
             finally:
                 ledger.close()
 

@@ -30,10 +30,20 @@ from analysis.figures.base import panels, paper_legend
 from benchmarks import learning_curves
 from benchmarks.curve_model import CurveModel, Fitted, Forest, Nearest, explained
 from benchmarks.curve_table import load
-from benchmarks.replay import ENDLESS, MakeSampler, Replay, Replayed, own_sampler, with_seed
+from benchmarks.replay import (
+    ENDLESS,
+    MakeSampler,
+    Replay,
+    Replayed,
+    Rule,
+    own_sampler,
+    with_seed,
+)
 from studies.runner import pins
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Sampler, Scheduler, Settings
+from studies.scheduling.pruning import comparable
+from vae_trainables.config import TrialConfig
 
 METRIC = "val/mse"
 SPACE = learning_curves.space
@@ -45,6 +55,7 @@ STUDIES = 200
 DRAWS = 4_000  # points of the space among which the best is looked for
 CHANCE, DEFAULT = "random none", "tpe asha"
 LEVEL = 0.05
+SMALL = 0.1  # β that moves a reconstruction by little
 SEED_STEP = 1000  # between studies: a trial's second seed is the next number
 Floats = NDArray[np.float64]
 
@@ -55,6 +66,17 @@ class Way:
 
     settings: Mapping[str, object]
     make_sampler: MakeSampler = own_sampler
+    compared: Rule = comparable
+
+
+def everything(config: TrialConfig, epoch: int, value: float) -> float | None:
+    """Compares trials in their warm-ups too."""
+    return value
+
+
+def where_beta_is_felt(config: TrialConfig, epoch: int, value: float) -> float | None:
+    """Compares trials in their warm-ups where β is small."""
+    return value if config.objective.beta <= SMALL else comparable(config, epoch, value)
 
 
 def _tpe(**changes: object) -> MakeSampler:
@@ -81,9 +103,14 @@ def ways() -> dict[str, Way]:
         "20 at random": Way(asha, _tpe(n_startup_trials=20)),
         "each alone": Way(asha, _tpe(multivariate=False)),
         "in groups": Way(asha, _tpe(group=True)),
-        "96 candidates": Way(asha, _tpe(n_ei_candidates=96)),
+        "all compared": Way(asha, compared=everything),
+        "all compared, eta 4": Way({**asha, "eta": 4.0}, compared=everything),
+        "all compared, 20 at random": Way(asha, _tpe(n_startup_trials=20), everything),
+        f"compared at β up to {SMALL}": Way(asha, compared=where_beta_is_felt),
     }
     own = {f"{DEFAULT}, {what}": way for what, way in changed.items()}
+    chance = {"sampler": "random", "scheduler": "asha"}
+    own["random asha, all compared"] = Way(chance, compared=everything)
     gp = {"sampler": "gp", "scheduler": "none"}
     return offered | own | {"gp none, Optuna's own": Way(gp, _optunas_gp)}
 
@@ -134,7 +161,7 @@ def replay(way: Way, seeds: Iterable[int], model: CurveModel, epochs: int) -> li
     settings = {"trials": ENDLESS, "epochs": learning_curves.EPOCHS, **way.settings}
     plan = make_plan(learning_curves.STUDY, Settings(**settings))  # type: ignore[arg-type]
     plans = [with_seed(plan, SEED_STEP * seed) for seed in seeds]
-    return [Replay(seeded, model, epochs, way.make_sampler).run() for seeded in plans]
+    return [Replay(seeded, model, epochs, way.make_sampler, way.compared).run() for seeded in plans]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from benchmarks.search_quality import Replays
 from studies.runner import pins
 from studies.runner.planning import make_plan
 from studies.runner.settings import Settings
+from studies.scheduling.pruning import comparable
 from tests.benchmarks.curves import table
 
 EPOCHS = 160
@@ -51,11 +52,22 @@ def test_what_a_scheduler_ends_pays_for_further_trials(model: Forest) -> None:
     assert ended.pruned + ended.finished > whole.finished
 
 
+def test_a_scheduler_compares_what_its_rule_says(model: Forest) -> None:
+    """In warm-ups too: then more trials end early."""
+    search_quality.quiet()
+    made = Settings(trials=10**6, epochs=learning_curves.EPOCHS, seed=1, sampler="random")
+    plan = make_plan(learning_curves.STUDY, made)
+    rules = (comparable, search_quality.where_beta_is_felt, search_quality.everything)
+    pruned = [Replay(plan, model, EPOCHS, compared=rule).run().pruned for rule in rules]
+    assert pruned[0] < pruned[1] < pruned[2]
+
+
+@pytest.mark.slow
 def test_a_sampler_that_learns_beats_chance_where_there_is_something_to_learn(
     model: Forest,
 ) -> None:
     def ends(sampler: str) -> float:
-        runs = [replayed(model, s, 320, sampler=sampler, scheduler="none") for s in range(3)]
+        runs = [replayed(model, s, 400, sampler=sampler, scheduler="none") for s in range(5)]
         return float(np.mean([run.best[-1] for run in runs]))
 
     assert ends("tpe") < ends("random")
