@@ -111,8 +111,15 @@ def ways() -> dict[str, Way]:
     own = {f"{DEFAULT}, {what}": way for what, way in changed.items()}
     chance = {"sampler": "random", "scheduler": "asha"}
     own["random asha, all compared"] = Way(chance, compared=everything)
+    own["qmc asha, scrambled"] = Way({"sampler": "qmc", "scheduler": "asha"}, _scrambled)
     gp = {"sampler": "gp", "scheduler": "none"}
     return offered | own | {"gp none, Optuna's own": Way(gp, _optunas_gp)}
+
+
+def _scrambled(plan: Plan) -> optuna.samplers.BaseSampler:
+    """QMC whose first points depend on the seed."""
+    seed = plan.settings.seed
+    return optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False)
 
 
 def _optunas_gp(plan: Plan) -> optuna.samplers.BaseSampler:
