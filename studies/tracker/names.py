@@ -24,6 +24,9 @@ TEST_OPENED = "vae.test_opened"  # milliseconds since 1970
 KIND = "vae.kind"
 DATASET = "vae.dataset"
 COMMIT = "vae.commit"
+WINNER = "vae.winner"  # key of the trial that the search put first, where it was confirmed
+VERDICT = "vae.verdict"  # the confirmation's, of winner against reference
+NOW = "vae.now."  # and a setting's name: its value, if it is no longer that of the parameter
 PROBE = "vae.probe"  # a run that the check at the start made, and deleted
 
 ROLE_STUDY = "study"

@@ -67,14 +67,18 @@ def _label(trial: str, row: Mapping[Hashable, Any]) -> str:
 
 
 def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:
-    """The objective in the search of each configuration, the reference included."""
+    """The objective in the search of each configuration, the reference included.
+
+    Its mean where the search gave a configuration several seeds.
+    """
     column = results.objective.column
     if column not in results.search:
         return {}
     scores = results.search.set_index("trial")[column].to_dict()
+    scores |= results.ranked.set_index("trial")[column].to_dict()
     reference = results.reference
     if reference is not None and reference["phase"] != CONFIRM:
-        scores[REFERENCE] = reference[column]
+        scores[REFERENCE] = scores[reference["trial"]]
     return {key: float(scores[key]) for key in [*keys, REFERENCE] if pd.notna(scores.get(key))}
 
 
