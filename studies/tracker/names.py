@@ -39,6 +39,7 @@ SOURCE_FILE = "source.json"  # the user's own file with its neighbours, if the s
 BASELINES_FILE = "baselines.json"
 EXAMPLES_FILE = "examples.npz"
 ROBUSTNESS_FILE = "robustness.json"
+TEST_IMAGES_FILE = "test_images.npz"  # of a confirmation run: PSNR, SSIM, −ELBO of each test image
 BASELINE_ROBUSTNESS_FILE = "baseline_robustness.json"
 WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"
