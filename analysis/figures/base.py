@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 
+PER_TRIAL = "trials"  # a trace's `meta`: the text of each point is the key of its trial
+
 COLORS = {
     "--best": "#c8375a",
     "--reference": "#1769aa",

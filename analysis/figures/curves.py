@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.base import COLORS, PER_TRIAL, Plot, Spec, axis, panels, paper_legend, rounded
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import StudyResults
 
@@ -170,7 +170,8 @@ def spec(curves: Curves, view: View | None = None) -> Spec:
             {
                 "type": "scatter",
                 "mode": "lines" if len(x) > len(members) * 2 else "lines+markers",
-                "name": label, "x": x, "y": rounded(y), "text": names, "connectgaps": False,
+                "name": label, "x": x, "y": rounded(y), "connectgaps": False,
+                "meta": PER_TRIAL, "text": names,
                 "line": {"color": color, "width": width},
                 "opacity": 1.0 if width > 2 else 0.45,
                 "hovertemplate": (

@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -123,6 +123,17 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Trials that can be picked: (run id, status) by key, and commands by name.
+
+    In a command the word TRIAL stands for the trial's key.
+    """
+
+    runs: Mapping[str, tuple[str, str]]
+    commands: Mapping[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Chapter:
     """One study, or the comparison of several; `prefix` keeps anchors and file names apart."""
@@ -131,6 +142,7 @@ class Chapter:
     subtitle: str
     sections: tuple[Section, ...]
     prefix: str = ""
+    selection: Selection | None = None
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in order."""
