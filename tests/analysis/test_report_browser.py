@@ -331,6 +331,14 @@ def results_of(study: str) -> pd.DataFrame:
     return bulk_studies.results(study).trials
 
 
+def drag(session: playwright.CDPSession, x: float, y: float, up: int = 200) -> None:
+    """A finger that moves up from a place in the window."""
+    for kind, moved in [("touchStart", 0), *(("touchMove", up * k // 10) for k in range(1, 11))]:
+        points = [{"x": x, "y": y - moved}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 def test_a_finger_picks_a_point_and_scrolls_over_charts(
     browser: playwright.Browser, page_file: Path
 ) -> None:
@@ -349,9 +357,7 @@ def test_a_finger_picks_a_point_and_scrolls_over_charts(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     session = opened.context.new_cdp_session(page)
     before = page.evaluate("scrollY")
-    session.send("Input.synthesizeScrollGesture", {
-        "x": place[0], "y": place[1], "yDistance": -200, "gestureSourceType": "touch",
-    })  # fmt: skip
+    drag(session, *place)
     assert page.evaluate("scrollY") > before + 50
     opened.context.close()
 
