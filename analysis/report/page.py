@@ -12,6 +12,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -220,15 +221,17 @@ def script_json(value: Any) -> str:
     return redact(text).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
+@cache
 def _plotly() -> str:
-    """plotly's script, as its Python package ships it, as gzip in base64: 2.0 MB in place of 4.8.
+    """plotly's script, as its Python package ships it, as gzip in base 85: 1.8 MB in place of 4.8.
 
-    Equal pages are equal bytes, so no time is in it.
+    Equal pages are equal bytes, so no time is in it. Of the alphabet of `base64.b85encode` the
+    letter "<" is a full stop here: no text of HTML's own can come about.
     """
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=9, mtime=0)
-    return base64.b64encode(packed).decode("ascii")
+    return base64.b85encode(packed).decode("ascii").replace("<", ".")
 
 
 def write_files(page: Page, out: Path) -> list[Path]:

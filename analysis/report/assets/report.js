@@ -31,9 +31,25 @@ function layoutOf(spec) {
   };
 }
 
-/* plotly lies in the page as gzip: less than half of it to mail. */
+/* plotly lies in the page as gzip in base 85: less than half of it to mail. */
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;.=>?@^_`{|}~";
+
+function fromBase85(text) {
+  const digits = new Uint8Array(128);
+  [...ALPHABET].forEach((letter, value) => { digits[letter.charCodeAt(0)] = value; });
+  const missing = (5 - (text.length % 5)) % 5; // letters of the last five, and so many bytes
+  const whole = text + "~".repeat(missing);
+  const view = new DataView(new ArrayBuffer((whole.length / 5) * 4));
+  for (let at = 0, byte = 0; at < whole.length; at += 5, byte += 4) {
+    let value = 0;
+    for (let i = at; i < at + 5; i++) value = value * 85 + digits[whole.charCodeAt(i)];
+    view.setUint32(byte, value);
+  }
+  return new Uint8Array(view.buffer, 0, view.byteLength - missing);
+}
+
 async function unpackPlotly(packed) {
-  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const bytes = fromBase85(packed.textContent);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();

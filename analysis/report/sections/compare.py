@@ -52,20 +52,19 @@ def section(results: StudyResults, keys: Sequence[str]) -> Section:
 
 def choose(results: StudyResults, keys: Sequence[str]) -> pd.DataFrame:
     """Rows of the trials, in the order of `keys`."""
-    trials = results.trials
     unique = list(dict.fromkeys(keys))
     if not 2 <= len(unique) <= MOST:
         raise CompareError(f"--compare wants 2 to {MOST} trials, got {len(unique)}")
     places = []
     for key in unique:
-        fitting = trials.index[(trials["trial"] == key) | (trials["run_id"] == key)]
-        if fitting.empty:
+        trial = results.trial(key)
+        if trial is None:
             best = ", ".join(results.ranked["trial"].tolist()[:5])
             raise CompareError(
                 f"--compare {key!r}: the study has no such trial; its best are {best or 'none'}"
             )
-        places.append(fitting[-1])
-    return trials.loc[places]
+        places.append(trial.name)
+    return results.trials.loc[places]
 
 
 def settings_table(chosen: pd.DataFrame) -> tuple[Table, int]:

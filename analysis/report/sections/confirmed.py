@@ -27,6 +27,7 @@ E = TypeVar("E")
 
 REFERENCE = "reference"
 ROBUSTNESS_METRIC = "psnr"
+BASELINE_NAMES = {"do nothing": "noisy input", "wiener": "Wiener filter", "lookup": "look-up"}
 ROBUSTNESS_COLUMNS = ("kind", "factor", ROBUSTNESS_METRIC)
 
 
@@ -239,7 +240,6 @@ def _trained_on(runs: Confirmations) -> str:
 
 def _baseline_curves(results: StudyResults) -> list[dict[str, Any]]:
     """Rows that can be drawn, under the names that they have in a legend."""
-    said = {"do nothing": "noisy input", "wiener": "Wiener filter", "lookup": "look-up"}
     usable = [
         dict(row)
         for row in results.baseline_robustness
@@ -249,7 +249,7 @@ def _baseline_curves(results: StudyResults) -> list[dict[str, Any]]:
     for row in usable:
         count = row.get("n", most)
         few = f" ({count:,} images)" if count < most else ""
-        row["name"] = said.get(str(row["name"]), str(row["name"])) + few
+        row["name"] = BASELINE_NAMES.get(str(row["name"]), str(row["name"])) + few
     return usable
 
 
