@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 
-PER_TRIAL = "trials"  # a trace's `meta`: the text of each point is the key of its trial
+PER_TRIAL = "trials"  # a trace's `meta`: its texts are the keys of its points' trials,
+PER_CURVE = "curves"  # or of those of its curves, which gaps in x keep apart
 
 COLORS = {
     "--best": "#c8375a",

@@ -155,7 +155,7 @@ def spec(found: Slice) -> Spec:
             "x": rounded(places(found, points)),
             "y": rounded(points.y), "meta": PER_TRIAL, "text": list(points.trials),
             "marker": {"color": STATUSES[points.status], "size": 5, "opacity": 0.55},
-            "customdata": [str(value) for value in points.x],
+            "customdata": [f"{x:.4g}" if isinstance(x, float) else x for x in points.x],
             "hovertemplate": "trial %{text}<br>%{customdata}: %{y:.5g}<extra></extra>",
         }
         for points in found.points

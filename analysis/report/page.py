@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def slug(text: str) -> str:
 
 def render(page: Page) -> str:
     """The page as HTML: no address outside itself is ever asked."""
-    return (
+    html = (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -190,6 +191,7 @@ def render(page: Page) -> str:
             plotly=_plotly() if page.draws else "",
         )
     )
+    return re.sub(r"\n\s+<", "\n<", html)  # the template's indentation
 
 
 def _environment() -> Environment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from analysis.figures.base import PER_TRIAL
+from analysis.figures.base import PER_CURVE, PER_TRIAL
 from analysis.report.page import Block, ParallelPlot, Plots, Section, Selection, TableBlock
 from analysis.tracker.results import StudyResults
 
@@ -27,7 +27,7 @@ def keys_of(block: Block) -> Iterator[str]:
     if isinstance(block, Plots):
         for plot in block.plots:
             for trace in plot.spec["data"]:
-                if trace.get("meta") == PER_TRIAL:
+                if trace.get("meta") in (PER_TRIAL, PER_CURVE):
                     yield from trace["text"]
     elif isinstance(block, ParallelPlot):
         yield from block.plot.spec["trials"]

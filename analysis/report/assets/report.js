@@ -57,12 +57,14 @@ async function unpackPlotly(packed) {
 }
 
 const touch = matchMedia("(hover: none)").matches;
-const PER_TRIAL = "trials"; // a trace's meta: the text of each point is the key of its trial
+const PER_TRIAL = "trials"; // a trace's meta: its texts are the keys of its points' trials,
+const PER_CURVE = "curves"; // or of those of its curves, which gaps keep apart
 const drawn = new Set();
 
 function drawPlot(script) {
   drawn.add(script);
   const spec = JSON.parse(script.textContent);
+  spec.data.filter((trace) => trace.meta === PER_CURVE).forEach(nameEachPoint);
   const options = {
     displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
@@ -82,6 +84,13 @@ function drawPlot(script) {
     });
   }
   return done;
+}
+
+function nameEachPoint(trace) {
+  const keys = trace.text;
+  let curve = 0;
+  trace.text = trace.x.map((x) => (x === null ? keys[curve++] : keys[curve]));
+  trace.meta = PER_TRIAL;
 }
 
 /* The picked trial: one of a chapter, marked in all its charts and tables, with what to do next. */
@@ -194,8 +203,8 @@ function sort(table, headings, column) {
   heading.setAttribute("aria-sort", up ? "ascending" : "descending");
   const numeric = heading.classList.contains("number");
   const key = (row) => {
-    const value = row.cells[column].dataset.value;
-    return numeric ? Number.parseFloat(value) : value;
+    const cell = row.cells[column];
+    return numeric ? Number.parseFloat(cell.dataset.value) : cell.textContent.trim();
   };
   const compare = (a, b) => {
     if (numeric && (Number.isNaN(a) || Number.isNaN(b))) return Number.isNaN(a) - Number.isNaN(b);
