@@ -66,6 +66,7 @@ def attach_weights(tracker: Tracker, trial: LedgerTrial, folder: Path) -> None:
     tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
     if trial.phase != "search":
         tracker.artifact(trial.key, folder / session.ROBUSTNESS)
+        tracker.artifact(trial.key, folder / session.TEST_IMAGES)
 
 
 class Desk:
