@@ -28,6 +28,7 @@ from studies.scheduling.desk import Desk
 from studies.tracker import names
 from studies.workers import gathering, tuning
 from studies.workers.gathering import Bench
+from studies.workers.metering import Meter
 from studies.workers.trainable import unpack
 from studies.workers.workbench import Workbench
 from vae_trainables.cohort import Assignment, Ways, fusion_key
@@ -75,6 +76,7 @@ class CohortTrainable(tune.Trainable):
         if source is not None:
             Source.from_json(source).load()
         keep_freed_memory()
+        self.meter = Meter(device)
         self.name, self.mailbox = config["worker"], mailbox
         typical = [TrialConfig.model_validate_json(text) for text in like]
         self.bench = Workbench(
@@ -83,6 +85,7 @@ class CohortTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """An epoch of every trial."""
+        self.meter.begin()
         reports: list[tuple[str, Record]] = []
         moved: list[str] = []
         for letter in ray.get(self.mailbox.take.remote(self.name)):
@@ -96,6 +99,8 @@ class CohortTrainable(tune.Trainable):
         fresh, evicted = self.bench.run_epoch()
         if not self.bench.seats:
             time.sleep(IDLE_S)  # others may lose trials that this worker then takes
+        idle = not fresh and not self.bench.seats
+        self.meter.end([record for _, record in fresh], idle=idle)
         notes, ways = self.bench.news()
         return epoch_result(
             reports + fresh,
