@@ -23,6 +23,7 @@ from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
 from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
+from vae_trainables.datasets import binarising
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
 from vae_trainables.evaluation.evaluator import (
@@ -189,7 +190,8 @@ def publish_robustness(
 
 def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:
     """The training images, clean and with noise of the evaluation's kind but other draws."""
-    images = data.train.take(config.data.train_size).images
+    train = data.train.take(config.data.train_size)
+    images = binarising.as_evaluated(train, config.data.binarise).images
     clean = as_float(images)
     kind, factor = config.evaluation.noise_kind, config.evaluation.noise_factor
     return baselines.Training(images, evaluation_noise(clean, kind, factor, draw_number=1))

@@ -15,7 +15,7 @@ import typer
 
 from studies.errors import InputError
 from studies.tracker import address
-from vae_trainables.config import Precision
+from vae_trainables.config import Binarise, Precision
 
 SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
     "What to search",
@@ -164,6 +164,14 @@ class Settings:
     data_dir: Annotated[
         Path | None,
         _option("Folder with the files of a data set that goes by its name, as IDX.", DATA),
+    ] = None
+    binarise: Annotated[
+        Binarise | None,
+        _option(
+            "Grey values as probabilities of black and white pixels: none; static, drawn once; "
+            "dynamic, training images anew each epoch. Default: the reference's.",
+            DATA,
+        ),
     ] = None
     train_size: Annotated[int | None, _option("Use only the first N training images.", DATA)] = None
     batch_size: Annotated[
