@@ -39,10 +39,9 @@ REFERENCE = TrialConfig(
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:
-    """What the published comparisons leave fixed: sizes, learning rate and warm-up."""
+    """What the published comparisons leave fixed: latent size, learning rate and warm-up."""
     return {
-        "latent_dim": trial.suggest_categorical("latent_dim", [10, 20, 40, 64]),
-        "width": trial.suggest_float("width", 0.5, 2.0, log=True),
+        "latent_dim": trial.suggest_categorical("latent_dim", [20, 40, 80]),
         "lr": trial.suggest_float("lr", 1e-4, 3e-3, log=True),
         "warmup_epochs": trial.suggest_int("warmup_epochs", 0, 100),
     }

@@ -51,4 +51,13 @@ def _shape(config: TrialConfig) -> str:
     """What decides whether a configuration fits; latent sizes, weights and rates do not."""
     model, compares = config.model, config.objective.supcon_gamma > 0
     sizes = model.image_shape, model.num_classes, model.hidden, model.widths, model.blocks
-    return repr((config.data.dataset, config.data.binarise, model.kind, sizes, config.evaluation.extras, compares))
+    return repr(
+        (
+            config.data.dataset,
+            config.data.binarise,
+            model.kind,
+            sizes,
+            config.evaluation.extras,
+            compares,
+        )
+    )

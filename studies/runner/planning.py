@@ -176,6 +176,8 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
     held = pins.parse(
         settings.set or (), definition, fitting.unlabelled(definition.reference, facts)
     )
+    if settings.binarise not in (None, held.fields.get("binarise", settings.binarise)):
+        raise InputError("--binarise and --set binarise= contradict each other: give one of them")
     configs = [
         updated(config, changes | fitting.fitted(config, facts) | held.for_reference)
         for config in (definition.reference, *definition.companions)

@@ -80,7 +80,6 @@ class Case:
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    monkeypatch.setattr(evaluation, "IW_SAMPLES", 4)
     chosen = settings(*request.param)
     trial = Trial(chosen, data())
     trial.run_epoch()

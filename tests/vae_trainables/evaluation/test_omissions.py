@@ -68,7 +68,7 @@ def assert_whole(record: Record, variational: bool) -> None:
         if not variational:
             asked.discard("val/frechet")
         elif name == "test":
-            asked |= {"test/iw_nll", "test/iw_gain", "test/iw_images"}
+            asked |= {f"test/iw_{what}" for what in ("nll", "gain", "samples", "images")}
         measured_too = {
             m for m in record.metrics if m.startswith(("test/predicted_", "test/class_"))
         }
