@@ -254,8 +254,8 @@ def page(tracker: Tracker, dataset: str) -> str:
     ours = groups(tracker, dataset)
     if not ours:
         raise NothingToCompareError(
-            f"no finished run has a bound on log p(x) of clean {dataset} test images by a Bernoulli "
-            "decoder: python -m studies.published_vae --reference --dataset " + dataset
+            f"no finished run has a bound on log p(x) of clean {dataset} test images by a "
+            "Bernoulli decoder: python -m studies.published_vae --reference --dataset " + dataset
         )
     sources = [PUBLICATIONS[key] for key in {row.source: None for row in densities(dataset)}]
     return "\n".join(

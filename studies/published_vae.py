@@ -1,4 +1,4 @@
-"""The VAE whose densities are published: two gated hidden layers of 300, 40 latents, black or white.
+"""The VAE whose densities are published: two gated layers of 300, 40 latents, binary pixels.
 
 The reference is the `vae` with a standard normal prior of VampPrior's and Exemplar VAE's code
 (Norouzi, Fleet & Norouzi 2020), as far as this package has it: Adam there normalises each

@@ -209,6 +209,15 @@ class Settings:
         False
     )
 
+    ceiling: Annotated[
+        Literal["auto", "on", "off"],
+        _option(
+            "Train a small U-Net, minutes of a core, as the ceiling of denoising tables on test "
+            "images; auto: where all trials together see 20,000,000 training images.",
+            CONFIRM,
+        ),
+    ] = "auto"
+
     time_budget: Annotated[
         float | None, _option("Stop after so many seconds; resume later.", SAFETY)
     ] = None

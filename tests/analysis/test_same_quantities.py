@@ -29,7 +29,6 @@ from vae_trainables.config import (
     TrialConfig,
 )
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser

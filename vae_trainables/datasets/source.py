@@ -116,7 +116,8 @@ def recorded_source(
 ) -> Source:
     """The source of a study that was recorded with these `settings`.
 
-    wanted: of its trials' configurations. data, data_dir: where the images are now, if not where they were. arrays: own data of its file.
+    wanted: of its trials' configurations. data, data_dir: where the images are now, if not where
+    they were. arrays: own data of its file.
     """
     dataset = wanted.dataset
     if data is None and data_dir is None:

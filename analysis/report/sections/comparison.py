@@ -41,6 +41,7 @@ MEANINGS = {
     "pca": "projection on the training images' main directions",
     "total variation": "smooths and keeps edges",
     "non-local means": "averages patches that look alike",
+    "ceiling": "a small network without a bottleneck: what is to be had at that size",
     LOOKUP: "mean of the training images that explain the noisy one",
     "reference system": "its own report's figure, on images of its own choice",
 }
