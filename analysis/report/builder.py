@@ -111,6 +111,7 @@ def _prefixes(studies: Sequence[StudyResults]) -> list[str]:
 def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
     """Everything there is to say about one study, in the order in which it is asked."""
     from analysis.report.sections import (
+        audit,
         comparison,
         confirmed,
         failures,
@@ -145,6 +146,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         search.pareto(results),
         latents.section(results, models, options.embeddings),
         generation.section(results, models.winner),
+        audit.section(results),
         failures.section(results),
         provenance.section(results),
     ]

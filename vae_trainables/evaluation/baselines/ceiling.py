@@ -61,7 +61,8 @@ def unet(training: Training) -> Fitted:
 
     @torch.inference_mode()
     def denoise(noisy: Tensor) -> Tensor:
-        return net(noisy).clamp(0, 1)
+        clean: Tensor = net(noisy)
+        return clean.clamp(0, 1)
 
     weights = sum(parameter.numel() for parameter in net.parameters())
     return Fitted(denoise, {"weights": weights, "trained_on": IMAGES})
