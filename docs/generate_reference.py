@@ -27,6 +27,9 @@ METRICS = {
     "beta, lr": "at the epoch's last step",
     "study/...": "of the parent run, step = epochs trained by all trials: best objective so far, "
     "finished, pruned and failed trials, epochs, epochs per second",
+    "confirmed/...": "of the parent run, of a confirmation: winner's and reference's mean of the "
+    "objective on test images with the ends of its 95 % interval, by how much the winner is better "
+    "(positive, whatever the direction), p of the paired t test and after Holm's correction",
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
@@ -55,6 +58,9 @@ TAGS = {
     names.RANDOM: "backend of its random numbers, for its repetition: generator or counter",
     names.WAY: "how its epochs were trained: alone, and why; or in a cohort, and how",
     names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
+    names.WINNER: "of the parent run: the trial that the search put first, where it was confirmed",
+    names.VERDICT: "of the parent run: whether that trial is better than the reference, certainly",
+    names.NOW: "and a setting's name: its value now; MLflow keeps a parameter as first logged",
     names.KIND: "the module of the study",
     names.DATASET: "the data set",
     names.COMMIT: "the checkout's commit",

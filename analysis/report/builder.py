@@ -88,11 +88,13 @@ def _chapters(studies: list[StudyResults], options: Options) -> tuple[Chapter, .
     """The comparison of several studies first, then one chapter each."""
     from analysis.report.page import Chapter
     from analysis.report.sections import groups
+    from analysis.report.selection import selection
 
-    chapters = [
-        Chapter(study.title, subtitle(study), sections(study, options), prefix)
-        for study, prefix in zip(studies, _prefixes(studies), strict=True)
-    ]
+    chapters = []
+    for study, prefix in zip(studies, _prefixes(studies), strict=True):
+        parts = sections(study, options)
+        picks = selection(study, parts)
+        chapters.append(Chapter(study.title, subtitle(study), parts, prefix, picks))
     if len(studies) == 1:
         return tuple(chapters)
     whole = [(study.name, study) for study in studies]

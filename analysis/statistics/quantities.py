@@ -83,6 +83,7 @@ _KNOWN = {
     "psnr": Quantity("PSNR", "dB", "maximize", ".2f"),
     "ssim": Quantity("SSIM", "", "maximize", ".4f"),
     "neg_elbo": Quantity("−ELBO", _NATS, "minimize", ".2f"),
+    "anomaly": Quantity("anomaly", "AUROC of −ELBO", None, ".3f"),
     "recon": Quantity("reconstruction loss", _NATS, "minimize", ".2f"),
     "loss": Quantity("loss", _NATS, "minimize", ".2f"),
     "kl": Quantity("KL", _NATS, None, ".2f"),

@@ -341,6 +341,12 @@ def ranking(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
     return [trial for trial, _ in _mean_costs(plan, ledger)]
 
 
+def search_scores(plan: Plan, ledger: Ledger) -> dict[str, float]:
+    """The first objective's mean over the search's seeds, by the key of the first of them."""
+    sign = -1.0 if plan.objectives[0].direction == "maximize" else 1.0
+    return {trial.key: sign * costs[0] for trial, costs in _mean_costs(plan, ledger)}
+
+
 def _mean_costs(plan: Plan, ledger: Ledger) -> list[tuple[LedgerTrial, list[float]]]:
     """Finished configurations by their first trial, with means over seeds; smaller is better."""
     finished = [[t for t in g if t.values is not None] for g in groups(ledger).values()]

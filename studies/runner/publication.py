@@ -14,6 +14,7 @@ import torch
 from optuna.distributions import distribution_to_json
 from torch import Tensor
 
+from analysis.statistics.search_space import dimensions
 from studies.ledger.ledger import Ledger
 from studies.runner import confirmation, provenance
 from studies.runner.console import best_and_reference
@@ -75,6 +76,9 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for o in plan.objectives
     )
     lines = [plan.definition.title, f"Objective: {objectives}."]
+    if not plan.settings.reference:
+        searched = [f"`{d.name}` {d.range_text}" for d in dimensions(distributions(plan))]
+        lines.append(f"Searched: {'; '.join(searched)}.")
     if ledger is not None:
         count = Counter(trial.status for trial in ledger.trials.values())
         lines.append("Trials: " + ", ".join(f"{n} {status}" for status, n in count.items()) + ".")
@@ -82,8 +86,9 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for title, trial in (("Best", best), ("Reference", reference)):
             if trial is not None and trial.values:
                 lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
-        if verdict := confirmation.sentence(plan, ledger):
-            lines.append(f"**Confirmed:** {verdict}. Intervals and the test are in the report.")
+        confirmed = confirmation.judged(plan, ledger)
+        if confirmed is not None and (verdict := confirmation.sentence(confirmed)):
+            lines.append(f"**Confirmed:** {verdict}. In brackets: 95 % intervals.")
     return "\n\n".join(lines)
 
 
@@ -254,7 +259,7 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in plan.objectives],
         "prune_metric": plan.definition.prune_on.metric,
         "distributions": distributions(plan),
-        "reference": plan.reference.model_dump(mode="json"),
+        "reference": plan.reference.flat(),
         "pinned": plan.pins.as_text(),
         "quantities": own_quantities(),
         "classes": list(data.val.classes),

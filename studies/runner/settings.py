@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import typer
 
@@ -271,6 +271,21 @@ class Settings:
     def address_of_tracker(self) -> str:
         """The tracker's, with its secrets; by default a database in the storage."""
         return self.tracking_uri or f"sqlite:///{self.storage.absolute()}/mlflow.db"
+
+    def asked(self) -> dict[str, object]:
+        """The flags that decide what a study finds: what is searched, on which data, how confirmed.
+
+        Without those that were left open.
+        """
+        deciding = {SEARCH, DATA, CONFIRM}
+        hints = get_type_hints(Settings, include_extras=True)
+        panels = {f.name: hints[f.name].__metadata__[0].rich_help_panel for f in fields(self)}
+        values = {name: getattr(self, name) for name in panels if panels[name] in deciding}
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
 
     @property
     def slots(self) -> int | None:

@@ -196,6 +196,8 @@ class Delivery:
     ) -> None:
         news.metrics += [Metric(name, value, time, epoch) for name, value in values.items()]
 
+    _result = _metrics
+
     def _tags(self, news: _News, key: str, tags: dict[str, Any]) -> None:
         news.tags |= _texts(tags)
 
@@ -228,8 +230,9 @@ class Delivery:
             note = news.tags[names.NOTE].replace(pages.EXPERIMENT, self.experiment)
             self._describe(run, note)
             news.tags[names.NOTE] = note
-        tags = {k: v for k, v in news.tags.items() if run.tags.get(k) != v}
-        params = {k: v for k, v in news.params.items() if run.params.get(k) != v}
+        whole = news.tags | _changed(run, news.params)
+        tags = {k: v for k, v in whole.items() if run.tags.get(k) != v}
+        params = {k: v for k, v in news.params.items() if k not in run.params}
         parts = zip_longest(
             _parts(news.metrics, METRICS_PER_CALL),
             _parts([Param(k, v) for k, v in params.items()], ITEMS_PER_CALL),
@@ -252,6 +255,15 @@ class Delivery:
     def _terminate(self, run: _Known, status: str, time: int | None) -> None:
         self.client.set_terminated(run.run_id, status=status, end_time=time)
         run.status = status
+
+
+def _changed(run: _Known, params: Mapping[str, str]) -> dict[str, str]:
+    """What is not any more as MLflow holds it, as tags: a parameter can be logged only once."""
+    return {
+        names.NOW + name: value
+        for name, value in params.items()
+        if run.params.get(name, value) != value or names.NOW + name in run.tags
+    }
 
 
 def _dataset(context: str, profile: Mapping[str, Any], source: str, **known: Any) -> DatasetInput:

@@ -73,7 +73,7 @@ class Case:
     @property
     def test(self) -> dict[str, float]:
         """`test/...`, without the prefix."""
-        found = self.evaluator.test(self.trial.model, self.trial.config)
+        found = self.evaluator.test(self.trial.model, self.trial.config).figures
         return {name.removeprefix("test/"): value for name, value in found.items()}
 
 
@@ -106,6 +106,7 @@ def test_every_way_to_a_figure_gives_the_same(case: Case) -> None:
     _the_published_model_denoises_as_tested(case, test)
     _the_gallery_shows_what_was_tested(case, test)
     _the_report_denoises_as_evaluated(case)
+    _the_reports_elbo_is_the_tests(case, test)
     if trial.config.model.variational:
         assert test["iw_gain"] >= 0
         assert test["iw_nll"] < test["neg_elbo"]  # here of the same images
@@ -165,6 +166,17 @@ def _the_gallery_shows_what_was_tested(case: Case, test: dict[str, float]) -> No
         assert table.recon == pytest.approx(test["recon"], **ROUNDING)
         assert table.kl == pytest.approx(test["kl"], **ROUNDING)
         assert table.mse == pytest.approx(test["mse"], **ROUNDING)
+
+
+def _the_reports_elbo_is_the_tests(case: Case, test: dict[str, float]) -> None:
+    """But for the noise's rounding to grey levels, in which examples are kept."""
+    val, chosen = data().val, case.trial.config
+    _, noisy = case.evaluator.images(
+        "test", chosen.evaluation.noise_kind, chosen.evaluation.noise_factor
+    )
+    grey = (noisy * 255).round().to(torch.uint8).numpy()
+    values = case.subject.trained.neg_elbo(val.images.numpy(), grey, val.labels.numpy())
+    assert values.astype(float).mean() == pytest.approx(test["neg_elbo"], rel=2e-3, abs=0.5)
 
 
 def _the_report_denoises_as_evaluated(case: Case) -> None:

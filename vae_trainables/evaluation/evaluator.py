@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +30,15 @@ SUPCON_BATCH = 256  # as reference system R2 has it
 ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
 ROBUSTNESS_IMAGES = 500  # each 36 times: 18,000 passes, the test set itself has 20,000
+KEPT = ("psnr", "ssim", "neg_elbo")  # of each test image, for what is told class by class
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The one look at the test set: means as `test/...`, and `KEPT` of each image, `(N,)`."""
+
+    figures: dict[str, float]
+    images: dict[str, Tensor]
 
 
 class Evaluator:
@@ -71,14 +81,15 @@ class Evaluator:
         train = self._split("train").take(probed)
         return omissions.omitted(config, train, self._split(split), split)
 
-    def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """`test/...`: everything of `validate`, both probes, a tighter bound; opens the test split.
+    def test(self, model: Autoencoder, config: TrialConfig) -> Tested:
+        """Everything of `validate`, both probes, a tighter bound; opens the test split.
 
         In fp32, whatever the trial's precision.
         """
         omitted = self.omitted(config, "test")
         with arithmetic("fp32", self.device):
-            figures = self._measure(model, config, "test")
+            measured = self._per_image(model, config, "test")
+            figures = self._means(measured, config, "test")
             figures |= self._bound(model, config) | self._by_predicted_classes(model, config)
         probes = {"probe": representation.logistic_probe, "knn": representation.knn_probe}
         fitted = {name: probe for name, probe in probes.items() if name not in omitted}
@@ -89,7 +100,8 @@ class Evaluator:
             test_labels = self._split("test").labels.numpy()
             for name, probe in fitted.items():
                 figures[name] = float(probe(codes, labels, test_codes, test_labels).accuracy)
-        return {f"test/{name}": value for name, value in figures.items()}
+        images = {name: torch.cat([part[name].cpu() for part, _ in measured]) for name in KEPT}
+        return Tested({f"test/{name}": value for name, value in figures.items()}, images)
 
     def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
         """Denoising quality of the first test images over noise kinds and factors."""
@@ -106,11 +118,18 @@ class Evaluator:
                 rows.append({"kind": kind, "factor": factor, "n": len(clean), **quality})
         return rows
 
-    @torch.inference_mode()
     def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
-        """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
+        """Means over a split's images, and what their codes are worth."""
+        return self._means(self._per_image(model, config, split), config, split)
 
-        A class-conditional model has its classes as `config.evaluation.class_source` says.
+    @torch.inference_mode()
+    def _per_image(
+        self, model: Autoencoder, config: TrialConfig, split: str
+    ) -> list[tuple[dict[str, Tensor], Tensor]]:
+        """Figures of each image and z_mean, batch by batch, as `measure_batch` has them.
+
+        Denoising by the latent mean; the ELBO by one fixed sample of the latent. A
+        class-conditional model has its classes as `config.evaluation.class_source` says.
         """
         model.eval()
         clean, noisy = self.images(
@@ -120,24 +139,32 @@ class Evaluator:
         precision = config.optimiser.precision if split == "val" else "fp32"
         labels = self.condition(model, config, split)
         with products(precision, self.device):
-            likelihood = _settled(
+            likelihood = settled(
                 likelihoods.build(config.model), config, model, clean, noisy, eps, labels
             )
-        sums: dict[str, Tensor] = {}
-        codes = []
+        measured = []
         for part in _parts(len(clean)):
             with products(precision, self.device):
                 at_mean, drawn = model.at_mean_and_draw(
                     noisy[part], _of(eps, part), _of(labels, part)
                 )
-            per_image, z_mean = measure_batch(
-                at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part]
+            measured.append(
+                measure_batch(at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part])
             )
-            codes.append(z_mean)
+        return measured
+
+    @torch.inference_mode()
+    def _means(
+        self, measured: list[tuple[dict[str, Tensor], Tensor]], config: TrialConfig, split: str
+    ) -> dict[str, float]:
+        """`measured`: what `_per_image` made of the whole split."""
+        sums: dict[str, Tensor] = {}
+        for per_image, _ in measured:
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
-        figures = {name: float(value) / len(clean) for name, value in sums.items()}
-        return figures | self.code_figures(torch.cat(codes), config, split)
+        codes = torch.cat([z_mean for _, z_mean in measured])
+        figures = {name: float(value) / len(codes) for name, value in sums.items()}
+        return figures | self.code_figures(codes, config, split)
 
     @torch.inference_mode()
     def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
@@ -152,7 +179,7 @@ class Evaluator:
         )
         labels = self.condition(model, config, "test")
         eps = self.latents(len(clean), model.noise_dim)
-        likelihood = _settled(
+        likelihood = settled(
             likelihoods.build(config.model), config, model, clean, noisy, eps, labels
         )
         asked = config.evaluation.iw_images
@@ -387,7 +414,7 @@ def measure_batch(
     return figures | metrics.per_image(image, clean), at_mean.z_mean
 
 
-def _settled(
+def settled(
     likelihood: likelihoods.Likelihood,
     config: TrialConfig,
     model: Autoencoder,
@@ -396,7 +423,7 @@ def _settled(
     eps: Tensor | None,
     labels: Tensor | None,
 ) -> likelihoods.Likelihood:
-    """The σ-VAE's variance from the whole split, so that no figure depends on the batch size."""
+    """The σ-VAE's variance from all these images, so that no figure depends on the batch size."""
     if config.model.likelihood != "sigma":
         return likelihood
     total = 0.0

@@ -184,7 +184,7 @@ class Trial:
         """All that the rest of the training depends on: tensors, and JSON-able facts."""
         weights = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         meta = {
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.flat(),
             "epoch": self.epoch,
             "stopped_early": self.stopped_early,
             "plateau": self.plateau.state_dict(),

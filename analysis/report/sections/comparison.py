@@ -328,6 +328,7 @@ def _mark(entry: Entry, name: str, most: int) -> message.Mark:
     colors = {"winner": "--best", "reference": "--reference", "baseline": "--other"}
     color = colors.get(entry.group.removeprefix("confirmed").strip(), "--finished")
     label = entry.name.partition(", confirmed on ")[0]
+    label = confirmed.BASELINE_NAMES.get(label, label)
     label += {"confirmed winner": " (winner)"}.get(entry.group, "")
     if entry.images and entry.images < most:
         label += f" ({entry.images:,} images)"
