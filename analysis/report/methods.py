@@ -80,11 +80,9 @@ def _search(results: StudyResults) -> str:
 
 
 def _space(space: tuple[Dimension, ...]) -> str:
-    from analysis.report.sections.overview import range_text
-
     if not space:
         return ""
-    ranges = "; ".join(f"{dimension.name}: {range_text(dimension)}" for dimension in space)
+    ranges = "; ".join(f"{dimension.name}: {dimension.range_text}" for dimension in space)
     return f"The space had {len(space)} hyperparameters ({ranges})."
 
 
