@@ -92,7 +92,7 @@ class Plan:
             "space": stable_hash([source, self.pins.as_text()] if self.pins else source),
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
-            "fixed": self.reference.flat(without=["seed"]),
+            "fixed": self.reference.identity(),
         }
 
     def pruner(self) -> EndingRule | None:
@@ -168,7 +168,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         "evaluations": tuple(sorted(evaluations)),
     }
     changes |= _watched(definition, settings, objectives)
-    for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
+    for name in ("epochs", "dataset", "binarise", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
     fitting.check_labels((), [*objectives, definition.prune_on], facts)
@@ -177,6 +177,8 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
     held = pins.parse(
         settings.set or (), definition, fitting.unlabelled(definition.reference, facts)
     )
+    if settings.binarise not in (None, held.fields.get("binarise", settings.binarise)):
+        raise InputError("--binarise and --set binarise= contradict each other: give one of them")
     configs = [
         updated(config, changes | fitting.fitted(config, facts) | held.for_reference)
         for config in (definition.reference, *definition.companions)
