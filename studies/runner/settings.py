@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_type_hints
 
 import typer
 
+from studies.definition import DEFAULT_SPACE
 from studies.errors import InputError
 from studies.tracker import address
 from vae_trainables.config import Binarise, Precision
@@ -53,6 +54,14 @@ class Settings:
     objective: Annotated[
         str | None, _option("What to optimise; several with commas give a Pareto front.", SEARCH)
     ] = None
+    space: Annotated[
+        str,
+        _option(
+            "Which of the study's spaces to search; show prints them, with the reference's place "
+            "in each, and ends.",
+            SEARCH,
+        ),
+    ] = DEFAULT_SPACE
     set: Annotated[
         list[str] | None,
         _option(

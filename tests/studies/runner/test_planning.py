@@ -180,9 +180,13 @@ def test_reference_runs_are_the_reference_and_its_companions_on_each_seed() -> N
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", list(definitions()))
-def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(kind: str) -> None:
-    plan = make_plan(definitions()[kind], Settings())
+@pytest.mark.parametrize(
+    ("kind", "space"), [(k, name) for k, study in definitions().items() for name in study.spaces]
+)
+def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(
+    kind: str, space: str
+) -> None:
+    plan = make_plan(definitions()[kind], Settings(space=space))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         trial = study.ask()
