@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 
+PER_TRIAL = "trials"  # a trace's `meta`: its texts are the keys of its points' trials,
+PER_CURVE = "curves"  # or of those of its curves, which gaps in x keep apart
+
 COLORS = {
     "--best": "#c8375a",
     "--reference": "#1769aa",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, SEQUENTIAL, Plot, Spec, axis, panels, rounded
+from analysis.figures.base import COLORS, PER_TRIAL, SEQUENTIAL, Plot, Spec, axis, panels, rounded
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import StudyResults
 from analysis.tracker.runs import METRIC, PARAM
@@ -105,16 +105,19 @@ def spec(plane: Plane) -> Spec:
     cloud: Spec = {
         "type": "scatter", "mode": "markers", "name": "trials", "showlegend": False,
         "x": rounded(plane.rate), "y": rounded(plane.distortion),
-        "text": [
-            f"trial {key}, {status}, β {beta:.3g}"
-            for key, status, beta in zip(plane.trials, plane.statuses, plane.beta, strict=True)
+        "meta": PER_TRIAL, "text": list(plane.trials),
+        "customdata": [
+            f"{status}, β {beta:.3g}"
+            for status, beta in zip(plane.statuses, plane.beta, strict=True)
         ],
         "marker": {
             "size": 8, "color": rounded(logs), "colorscale": SEQUENTIAL, "colorbar": bar,
             "symbol": [symbols[status] for status in plane.statuses],
             "line": {"width": 1, "color": "--muted"},
         },
-        "hovertemplate": "%{text}<br>KL %{x:.4g}, reconstruction %{y:.5g}<extra></extra>",
+        "hovertemplate": (
+            "trial %{text}, %{customdata}<br>KL %{x:.4g}, reconstruction %{y:.5g}<extra></extra>"
+        ),
     }  # fmt: skip
     roles = [
         {

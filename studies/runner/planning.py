@@ -94,7 +94,7 @@ class Plan:
             "space_name": self.settings.space,
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
-            "fixed": self.reference.flat(without=["seed"]),
+            "fixed": self.reference.identity(),
         }
 
     def _space_facts(self) -> Any:
@@ -163,7 +163,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         "evaluations": tuple(sorted(evaluations)),
     }
     changes |= _watched(definition, settings, objectives)
-    for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
+    for name in ("epochs", "dataset", "binarise", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
     fitting.check_labels((), [*objectives, definition.prune_on], facts)
@@ -171,6 +171,8 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         changes["evaluations"] = tuple(sorted(evaluations - set(fitting.FROM_LABELS)))
     fixed = fitting.unlabelled(definition.reference, facts) | _flagged(definition, settings)
     held = pins.parse(settings.set or (), definition, fixed)
+    if settings.binarise not in (None, held.fields.get("binarise", settings.binarise)):
+        raise InputError("--binarise and --set binarise= contradict each other: give one of them")
     configs = [
         updated(config, changes | fitting.fitted(config, facts) | held.for_reference)
         for config in (definition.reference, *definition.companions)
@@ -339,6 +341,12 @@ def _dominates(first: list[float], second: list[float]) -> bool:
 def ranking(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
     """One finished search trial per configuration, best mean of the first objective first."""
     return [trial for trial, _ in _mean_costs(plan, ledger)]
+
+
+def search_scores(plan: Plan, ledger: Ledger) -> dict[str, float]:
+    """The first objective's mean over the search's seeds, by the key of the first of them."""
+    sign = -1.0 if plan.objectives[0].direction == "maximize" else 1.0
+    return {trial.key: sign * costs[0] for trial, costs in _mean_costs(plan, ledger)}
 
 
 def _mean_costs(plan: Plan, ledger: Ledger) -> list[tuple[LedgerTrial, list[float]]]:

@@ -25,6 +25,7 @@ def make(name: str, *, seed: int, objectives: int) -> BaseSampler:
                 return optuna.samplers.TPESampler(
                     seed=seed,
                     multivariate=objectives == 1,
+                    group=False,
                     constant_liar=True,  # trials run at once
                 )
             case "random":
@@ -39,7 +40,7 @@ def make(name: str, *, seed: int, objectives: int) -> BaseSampler:
             case "qmc":
                 return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
             case "nsga2":
-                return optuna.samplers.NSGAIISampler(seed=seed)
+                return optuna.samplers.NSGAIISampler(seed=seed, population_size=50)
             case _:
                 raise ValueError(f"there is no sampler {name!r}")
 

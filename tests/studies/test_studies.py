@@ -25,6 +25,7 @@ NAMES = (
     "representation_sweep",
     "generation_sweep",
     "small_denoisers",
+    "published_vae",
 )
 
 
@@ -83,7 +84,7 @@ def test_the_reference_lies_inside_the_space(in_a_space: tuple[StudyDefinition, 
 def test_its_configurations_fall_into_few_fusion_keys(definition: StudyDefinition) -> None:
     suggestions = planning.suggestions(make_plan(definition, Settings()))
     keys = {fusion_key(config) for config in suggestions}
-    by_kind_and_batch_size = {"vae_vs_ae": 2, "small_denoisers": 5}
+    by_kind_and_batch_size = {"vae_vs_ae": 2, "small_denoisers": 5, "published_vae": 3}
     assert len(keys) == by_kind_and_batch_size.get(definition.kind, 1)
 
 

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.evaluation.evaluator import Evaluator, Tested
 from vae_trainables.numerics.precision import effective
 from vae_trainables.training.trial import DivergedError, Trial
 
@@ -31,6 +32,7 @@ Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory", 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 ROBUSTNESS = "robustness.json"
+TEST_IMAGES = "test_images.npz"
 ERROR = "error.txt"
 _STORAGE_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 _ALLOCATION_FAILED = (
@@ -55,6 +57,8 @@ class Record:
     how: dict[str, str] = field(default_factory=dict)
     """What a repetition must know, in the first record that a session tells: the backend of the
     random numbers as `random`, `Trial.way` as `way`."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """`Trial.spent`; empty where the record repeats an epoch that was trained before."""
 
     def to_json(self) -> str:
         """One text, to be sent between processes."""
@@ -124,7 +128,8 @@ class Session:
 
     def _next(self) -> Record:
         trial = self._open()
-        if not self.replaying:
+        fresh = not self.replaying
+        if fresh:
             trial.run_epoch()
             self._save(trial)
         entry = trial.history[self._told]
@@ -134,7 +139,8 @@ class Session:
         notes, self._notes = self._notes, []
         how, self._how = self._how, {}
         outcome: Outcome = "finished" if last else "running"
-        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes, how)
+        spent = trial.spent if fresh else {}
+        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes, how, spent)
 
     def _open(self) -> Trial:
         if self.trial is None:
@@ -183,7 +189,16 @@ class Session:
             return {}
         rows = trial.evaluator.robustness(trial.model, self.config)
         (self.folder / ROBUSTNESS).write_text(json.dumps(rows))
-        return trial.evaluator.test(trial.model, self.config)
+        tested = trial.evaluator.test(trial.model, self.config)
+        self._keep_images(trial.evaluator, tested)
+        return tested.figures
+
+    def _keep_images(self, evaluator: Evaluator, tested: Tested) -> None:
+        """What each test image got, float32 `(N,)` by name, beside its label."""
+        arrays: dict[str, Any] = {name: values.numpy() for name, values in tested.images.items()}
+        assert evaluator.data.test is not None  # it was opened
+        labels = evaluator.data.test.labels.numpy()
+        np.savez_compressed(self.folder / TEST_IMAGES, labels=labels, **arrays)
 
     def _end(self, outcome: Outcome, reason: str) -> Record:
         epoch = self.trial.epoch if self.trial is not None else 0

@@ -76,6 +76,28 @@ def test_a_study_of_this_package_falls_into_few_cohorts(study: StudyDefinition, 
     assert len({fusion_key(config) for config in suggested}) == keys
 
 
+@pytest.mark.parametrize(
+    ("objective", "sampler", "stated"),
+    [
+        ("denoise", "TPESampler", {"multivariate": True, "group": False, "constant_liar": True}),
+        (
+            "denoise,probe",
+            "TPESampler",
+            {"multivariate": False, "group": False, "constant_liar": True},
+        ),
+        ("denoise", "NSGAIISampler", {"population_size": 50}),
+    ],
+)
+def test_what_optuna_may_change_of_a_sampler_is_stated(
+    objective: str, sampler: str, stated: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(optuna.samplers, sampler, lambda **options: given.update(options))
+    name = {"TPESampler": "tpe", "NSGAIISampler": "nsga2"}[sampler]
+    make_plan(STUDY, Settings(objective=objective, sampler=name)).sampler(7)
+    assert given == {"seed": 7, **stated}
+
+
 def test_an_unknown_objective_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="denoise, probe, elbo"):
         make_plan(STUDY, Settings(objective="beauty"))
@@ -184,3 +206,21 @@ def test_a_search_watches_its_objective_a_reference_run_what_the_reference_says(
     assert watched(STUDY, reference=True) == ("val/neg_elbo", "minimize")
     stated = STUDY.reference.model_copy(update={"watch": "val/recon"})
     assert watched(replace(STUDY, reference=stated)) == ("val/recon", "minimize")
+
+
+@pytest.mark.parametrize(
+    "flags", [{"binarise": "dynamic"}, {"set": ("binarise=dynamic",)}], ids=["flag", "set"]
+)
+def test_the_form_of_the_images_can_be_given_as_a_flag_or_pinned(flags: dict[str, Any]) -> None:
+    plan = make_plan(vae_vs_ae.STUDY, Settings(**flags))
+    grey = make_plan(vae_vs_ae.STUDY, Settings())
+    assert {c.data.binarise for c in planning.suggestions(plan)} == {"dynamic"}
+    assert plan.fingerprint()["fixed"] == grey.fingerprint()["fixed"] | {"binarise": "dynamic"}
+    assert "binarise" not in grey.fingerprint()["fixed"]  # as before there was such a setting
+
+
+def test_a_flag_and_a_pin_that_contradict_each_other_are_refused() -> None:
+    agreed = Settings(binarise="static", set=("binarise=static",))
+    assert make_plan(vae_vs_ae.STUDY, agreed).reference.data.binarise == "static"
+    with pytest.raises(InputError, match="--binarise and --set binarise= contradict"):
+        make_plan(vae_vs_ae.STUDY, Settings(binarise="static", set=("binarise=none",)))
