@@ -249,16 +249,12 @@ def costs(each: int) -> None:
 def parsed() -> argparse.Namespace:
     """The flags."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    ways = parser.add_subparsers(dest="way", required=True)
-    collecting = ways.add_parser("collect", help="train, or go on training")
-    collecting.add_argument("--configurations", type=int, default=PER_BATCH)
-    collecting.add_argument("--cpus", type=int, default=1)
-    exporting = ways.add_parser("export", help="add what has ended to the table")
-    exporting.add_argument("--out", type=Path, default=PATH)
-    for way in (collecting, exporting):
-        way.add_argument("--storage", type=Path, default=Path("runs/curves"))
-    measuring = ways.add_parser("costs", help="train some of each kind for an epoch")
-    measuring.add_argument("--each", type=int, default=10)
+    parser.add_argument("way", choices=("collect", "export", "costs"), help="collect goes on")
+    parser.add_argument("--storage", type=Path, default=Path("runs/curves"))
+    parser.add_argument("--configurations", type=int, default=PER_BATCH, help="of a batch")
+    parser.add_argument("--cpus", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--out", type=Path, default=PATH, help="of export")
+    parser.add_argument("--each", type=int, default=10, help="of costs: trainings of each kind")
     return parser.parse_args()
 
 

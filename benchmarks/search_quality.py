@@ -361,16 +361,13 @@ def page(out: Path, figures: Path | None, model: Fitted) -> None:
 def parsed() -> argparse.Namespace:
     """The flags."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run", help="replay what is not there yet")
-    running.add_argument("--studies", type=int, default=STUDIES)
-    running.add_argument("--only", default="", help="ways whose names contain this; several: a|b")
-    showing = commands.add_parser("page", help="print tables, draw figures")
-    showing.add_argument("--figures", type=Path)
-    for command in (running, showing):
-        command.add_argument("--out", type=Path, default=Path("runs/search_quality"))
-        command.add_argument("--model", choices=("forest", "nearest"), default="forest")
-        command.add_argument("--rows", type=int, help="of the table, the first so many")
+    parser.add_argument("command", choices=("run", "page"), help="run goes on where it was")
+    parser.add_argument("--out", type=Path, default=Path("runs/search_quality"))
+    parser.add_argument("--model", choices=("forest", "nearest"), default="forest")
+    parser.add_argument("--rows", type=int, help="of the table, the first so many")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="of each way, in all")
+    parser.add_argument("--only", default="", help="ways whose names contain this; several: a|b")
+    parser.add_argument("--figures", type=Path, help="folder that page draws into")
     return parser.parse_args()
 
 
