@@ -31,6 +31,17 @@ METRICS = {
     "objective on test images with the ends of its 95 % interval, by how much the winner is better "
     "(positive, whatever the direction), p of the paired t test and after Holm's correction",
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
+    "system/worker_s, system/waited_s": "seconds that the trial's worker spent on it so far, and "
+    "was without anything to train before its epochs; of a worker that trains several trials at "
+    "once, the trial's part. What a crash has lost is in none of these",
+    "system/train_s, system/eval_s": "of system/worker_s; the rest opens, saves and tests",
+    "system/cpu_s": "CPU seconds of system/worker_s, all threads",
+    "system/memory_mib": "peak of the worker's resident memory while it trained the trial, images "
+    "that workers share included; divided by the trials that it trained at once",
+    "system/gpu_percent": "how much of an epoch's time a kernel was at work, sampled; of the whole "
+    "GPU, and only where its driver tells (NVML)",
+    "system/energy_j": "so far, of the GPU, divided by the processes on it, and of the CPUs by the "
+    "worker's share of their time; only where the machine tells (NVML, RAPL)",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
     "test/iw_nll": "bound on -log p(x) by 64 weighted samples, on the first test images; nats",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from studies.errors import InputError, StudyError
 from studies.ledger.ledger import study_folder
 from studies.tracker import address
 from studies.tracker.sender import set_up_mlflow
+
+LARGEST = 20 * 10**9  # bytes
 
 
 def main(
@@ -25,7 +28,7 @@ def main(
             help="The tracker that is told of it. [default: STORAGE/mlflow.db]",
         ),
     ] = None,
-    largest_gb: Annotated[float, typer.Option(help="Refuse what unpacks to more.")] = 20.0,
+    largest_gb: Annotated[float, typer.Option(help="Refuse what unpacks to more.")] = LARGEST / 1e9,
 ) -> None:
     """Unpack a study and tell a tracker of it; doing it twice changes nothing.
 
@@ -33,14 +36,18 @@ def main(
     """
     try:
         uri = tracking_uri or f"sqlite:///{storage.absolute()}/mlflow.db"
-        folder = _unpacked(archive, storage, uri, int(largest_gb * 1e9))
+        folder = unpacked(archive, storage, uri, int(largest_gb * 1e9))
     except (address.AddressError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(getattr(error, "exit_code", 2)) from error
     print(f"{folder}: unpacked; its runs are in {address.redact(uri)}")
 
 
-def _unpacked(archive: Path, storage: Path, uri: str, largest: int) -> Path:
+def unpacked(archive: Path, storage: Path, uri: str, largest: int = LARGEST) -> Path:
+    """The folder of the archive's study in `storage`, its tracker told; at most `largest` bytes.
+
+    Raises AddressError and StudyError.
+    """
     address.check(uri)
     set_up_mlflow()
     manifest = unpacking.read_manifest(archive)
@@ -50,9 +57,11 @@ def _unpacked(archive: Path, storage: Path, uri: str, largest: int) -> Path:
             f"{folder} holds another state of this study, or another one: unpack into another "
             "--storage"
         )
-    telling.check(uri, folder, manifest)
-    if not folder.exists():
-        unpacking.unpack(archive, folder, largest)
+    accept = partial(telling.check, uri, folder)
+    if folder.exists():
+        accept(manifest)
+    else:
+        unpacking.unpack(archive, folder, largest, accept)
     telling.tell(uri, folder, manifest.study)
     return folder
 

@@ -109,3 +109,11 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
     return names - own - set(sys.stdlib_module_names)
+
+
+def test_the_readme_names_the_versions_that_are_locked() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    (ray, optuna), locked = re.findall(r"Ray ([\d.]+), Optuna ([\d.]+),", text)[0], pins(USER)
+    for package, named in (("ray", ray), ("optuna", optuna)):
+        (version,) = locked[package]
+        assert f"{version}.".startswith(f"{named}."), package

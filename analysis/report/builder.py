@@ -115,6 +115,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
     from analysis.report.sections import (
         comparison,
         confirmed,
+        cost,
         failures,
         generation,
         images,
@@ -147,6 +148,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         search.pareto(results),
         latents.section(results, models, options.embeddings),
         generation.section(results, models.winner),
+        cost.section(results),
         failures.section(results),
         provenance.section(results),
     ]

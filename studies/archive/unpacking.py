@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -35,10 +35,16 @@ def read_manifest(archive: Path) -> Manifest:
         return _manifest(archive, tar)
 
 
-def unpack(archive: Path, folder: Path, largest: int) -> Manifest:
+def unpack(
+    archive: Path,
+    folder: Path,
+    largest: int,
+    accept: Callable[[Manifest], None] = lambda _: None,
+) -> Manifest:
     """Put the archive's study into `folder`, which is not there yet; all of it or nothing.
 
-    largest: bytes that it may have. Raises InputError for what is damaged, too large or foreign.
+    largest: bytes that it may have. accept: asked when all of it has been read and is whole; what
+    it raises ends the unpacking. Raises InputError for what is damaged, too large or foreign.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
@@ -54,6 +60,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Manifest:
                 _extract(archive, tar, file, scratch / file.name)
             if tar.next() is not None:
                 raise InputError(f"{archive} holds more than its list of files says")
+        accept(manifest)
         os.rename(scratch, folder)
     except DAMAGED as error:
         raise InputError(f"cannot unpack {archive} into {folder}: {error}") from error

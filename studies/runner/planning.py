@@ -123,6 +123,7 @@ class Plan:
                     return optuna.samplers.TPESampler(
                         seed=seed,
                         multivariate=len(self.objectives) == 1,
+                        group=False,
                         constant_liar=True,  # trials run at once
                     )
                 case "random":
@@ -132,7 +133,7 @@ class Plan:
                 case "qmc":
                     return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
                 case "nsga2":
-                    return optuna.samplers.NSGAIISampler(seed=seed)
+                    return optuna.samplers.NSGAIISampler(seed=seed, population_size=50)
 
 
 def _trained(config: TrialConfig) -> dict[str, Any]:

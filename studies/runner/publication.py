@@ -234,7 +234,7 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in plan.objectives],
         "prune_metric": plan.definition.prune_on.metric,
         "distributions": distributions(plan),
-        "reference": plan.reference.model_dump(mode="json"),
+        "reference": plan.reference.flat(),
         "pinned": plan.pins.as_text(),
         "quantities": own_quantities(),
         "classes": list(data.val.classes),

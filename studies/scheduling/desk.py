@@ -57,7 +57,7 @@ def announce(tracker: Tracker, trial: LedgerTrial, study_tags: dict[str, str]) -
         names.ATTEMPT: trial.attempt,
         names.LIKE: trial.like,
     }
-    tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+    tracker.trial(trial.key, tags, trial.config.flat())
 
 
 def attach_weights(tracker: Tracker, trial: LedgerTrial, folder: Path) -> None:

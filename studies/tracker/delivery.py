@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby, zip_longest
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-    ViewType,
-)
+from mlflow.entities import Run, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from studies.tracker import names, pages
+from studies.tracker.address import is_http
 from studies.tracker.store import connect, open_experiment
+from studies.tracker.tables import Tables
+from studies.tracker.writing import ByClient, Point, Writer
 
-METRICS_PER_CALL = 800  # MLflow takes 1000 items in one batch,
-ITEMS_PER_CALL = 100  # at most so many of them parameters, and so many tags
 TEXT_LIMIT = 5000  # of a tag or parameter value
+LANES = 4  # runs that a server is told of at a time; it has so many workers by default
+_ENDING = (names.STATUS, names.REASON)
 
 
 @dataclass
@@ -38,23 +35,75 @@ class _Known:
     """What MLflow holds of a run, as far as we know."""
 
     run_id: str
+    artifact_uri: str
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     status: str = "RUNNING"
+    end_time: int | None = None
     has_data: bool = False  # its data sets are logged
+
+
+class _End(NamedTuple):
+    """How MLflow shows an ended run, and when it ended, in ms."""
+
+    status: str
+    time: int
 
 
 @dataclass
 class _News:
-    """What is to be sent of one run, in one call where it fits."""
+    """What a batch of events says of one run, to be sent in as few calls as it fits in."""
 
-    metrics: list[Metric] = field(default_factory=list)
+    name: str = ""
+    start_time: int | None = None
+    opening: dict[str, str] = field(default_factory=dict)  # how the run stood when it was opened
+    points: list[Point] = field(default_factory=list)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    files: list[tuple[str, str | None]] = field(default_factory=list)  # path, folder
+    opened: bool = False
+    end: _End | None = None
+    points_at_end: int = 0  # how many of them came before `end`
+    again: bool = False  # MLflow knows of `end` already, and so of all that came before it
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self.metrics, self.params, self.tags = [], {}, {}
+    @classmethod
+    def of(cls, events: Iterable[Mapping[str, Any]]) -> _News:
+        """All that the events of one run say, the last word counting."""
+        news = cls()
+        for event in events:
+            values = {name: value for name, value in event.items() if name != "event"}
+            getattr(news, f"_{event['event']}")(**values)
+        return news
+
+    def _run(
+        self, key: str, name: str, tags: dict[str, Any], params: dict[str, Any], time: int
+    ) -> None:
+        texts = _texts(tags)
+        if not self.opened:
+            self.opened, self.start_time = True, time
+            self.opening = {name: texts[name] for name in _ENDING if name in texts}
+        self.name = name
+        self.tags |= texts | {names.RUN_NAME: name}
+        self.params |= _texts(params)
+        self.end = None
+
+    def _metrics(self, key: str, epoch: int, values: dict[str, float], time: int) -> None:
+        self.points += [Point(name, value, time, epoch) for name, value in values.items()]
+
+    _result = _metrics
+
+    def _tags(self, key: str, tags: dict[str, Any]) -> None:
+        self.tags |= _texts(tags)
+
+    def _artifact(self, key: str, path: str, folder: str | None) -> None:
+        self.files.append((path, folder))
+
+    def _status(self, key: str, status: str, reason: str, time: int) -> None:
+        self.tags |= _texts({names.STATUS: status, names.REASON: reason})
+        if key:
+            self.tags[names.RUN_NAME] = pages.run_name(key, status)
+        self.end = _End(names.MLFLOW_STATUS[status], time)
+        self.points_at_end = len(self.points)
 
 
 class Delivery:
@@ -75,31 +124,90 @@ class Delivery:
         data: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """data: the study's data sets, each with `context`, `name`, `digest`, `profile`…"""
-        self.study, self.refused, self.data = study, refused, data
+        self.uri, self.study, self.refused, self.data = uri, study, refused, data
         self.client = connect(uri, study, artifact_location)
         self.experiment, opening = open_experiment(self.client, study, artifact_location)
         self.notes = ["its experiment was deleted: restored"] if opening == "restored" else []
         self.runs: dict[str, _Known] = {}
+        self._refusing = Lock()
+        self.client_writer = ByClient(self.client, self.experiment)
+        place = self.client.get_experiment(self.experiment).artifact_location
+        self.tables = Tables.of(uri, self.experiment, place)
         self._learn(after_restoring=opening == "restored")
 
     def deliver(self, events: Iterable[dict[str, Any]]) -> None:
-        """Deliver events: each run's in order and in few calls, the parent's first."""
-        for key, group in groupby(sorted(events, key=_key), key=_key):
-            news = _News()
-            for event in group:
-                if event["event"] != "run" and key not in self.runs:
-                    self._create(key, {}, None)  # the line that opened it was damaged
-                fields = {name: value for name, value in event.items() if name != "event"}
-                getattr(self, f"_{event['event']}")(news, **fields)
-            self._send(key, news)
+        """Deliver events: each run's in order and in few calls, the parent's first.
+
+        A server is told of several runs at a time: it takes longer to answer than to be asked.
+        """
+        sorted_events = sorted(events, key=_key)
+        news = {key: _News.of(group) for key, group in groupby(sorted_events, key=_key)}
+        if "" in news:
+            self._describe(news[""])
+        if self.tables is not None:
+            self._tell_at_once(self.tables, news)
+            return
+        if "" in news:
+            self._tell("", news.pop(""))
+        with ThreadPoolExecutor(LANES if is_http(self.uri) else 1) as lanes:
+            list(lanes.map(self._tell, news.keys(), news.values()))  # after a failure no other
+
+    def _tell(self, key: str, news: _News) -> None:
+        """Bring MLflow's run of `key` to where the news leave it: its end after all else."""
+        self._begin(self.client_writer, key, news)
+        self._upload(key, news)
+        self._finish(self.client_writer, key, news)
+
+    def _tell_at_once(self, tables: Tables, news: Mapping[str, _News]) -> None:
+        """The same of many runs in two transactions, the files between them."""
+        with tables.transaction() as writer:
+            for key, of_run in news.items():
+                self._begin(writer, key, of_run)
+        for key, of_run in news.items():
+            self._upload(key, of_run)
+        with tables.transaction() as writer:
+            for key, of_run in news.items():
+                self._finish(writer, key, of_run)
+
+    def _begin(self, writer: Writer, key: str, news: _News) -> None:
+        """The run is there, is open if it goes on, and has its data sets."""
+        if key not in self.runs:
+            self._create(writer, key, news)
+        run = self.runs[key]
+        if key and news.opened:
+            news.tags |= self._parent()  # also one made anew
+        news.again = news.end is not None and (run.status, run.end_time) == news.end
+        if news.opened and not news.again and run.status != "RUNNING":
+            writer.reopen(run.run_id)
+            run.status, run.end_time = "RUNNING", None
+        if news.opened:
+            self._log_data(writer, run, news.tags.get(names.PHASE) == "search")
+
+    def _finish(self, writer: Writer, key: str, news: _News) -> None:
+        """All else that is new of the run, and then its end."""
+        run = self.runs[key]
+        if news.again:
+            del news.points[: news.points_at_end]
+        self._send(writer, run, news)
+        if news.end is not None and not news.again:
+            self._terminate(writer, run, *news.end)
 
     def abandon(self) -> None:
         """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
-        for key, run in self.runs.items():
-            if run.status == "RUNNING":
-                reason = {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
-                self._send(key, _News(tags=reason))
-                self._terminate(run, "KILLED", None)
+        reason = {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
+        with self._writing() as writer:
+            for run in self.runs.values():
+                if run.status == "RUNNING":
+                    self._send(writer, run, _News(tags=dict(reason)))
+                    self._terminate(writer, run, "KILLED", None)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        if self.tables is None:
+            yield self.client_writer
+            return
+        with self.tables.transaction() as writer:
+            yield writer
 
     def _learn(self, *, after_restoring: bool) -> None:
         """Read what MLflow holds of this study; restore what was deleted of it.
@@ -141,120 +249,80 @@ class Delivery:
         if key not in self.runs:
             self.runs[key] = _Known(
                 run.info.run_id,
+                run.info.artifact_uri,
                 dict(run.data.tags),
                 dict(run.data.params),
                 run.info.status,
+                run.info.end_time,
                 bool(run.inputs and run.inputs.dataset_inputs),
             )
         elif not _is_deleted(run):
             self.client.delete_run(run.info.run_id)
 
-    def _create(self, key: str, tags: Mapping[str, str], time: int | None, name: str = "") -> None:
-        """A run of its own for `key`, below the study's."""
-        whole = {names.STUDY: self.study, **tags}
+    def _create(self, writer: Writer, key: str, news: _News) -> None:
+        """A run of its own for `key`, below the study's; how it ended is told after the rest."""
+        told = {name: value for name, value in news.tags.items() if name not in _ENDING}
+        tags = {names.STUDY: self.study, **told, **news.opening}
         if key:
-            whole |= {names.TRIAL: key}
-            whole = {names.ROLE: names.ROLE_TRIAL, **whole, **self._parent()}
-        name = name or (pages.run_name(key) if key else self.study)
-        run = self.client.create_run(self.experiment, start_time=time, tags=whole, run_name=name)
-        self.runs[key] = _Known(run.info.run_id, whole | {names.RUN_NAME: name})
+            tags = {names.ROLE: names.ROLE_TRIAL, **tags, names.TRIAL: key, **self._parent()}
+        name = news.tags.get(names.RUN_NAME) or (pages.run_name(key) if key else self.study)
+        tags[names.RUN_NAME] = name
+        run_id, artifact_uri = writer.create(name, news.start_time, tags)
+        self.runs[key] = _Known(run_id, artifact_uri, tags)
 
     def _parent(self) -> dict[str, str]:
         return {names.PARENT: self.runs[""].run_id} if "" in self.runs else {}
 
-    def _run(
-        self,
-        news: _News,
-        key: str,
-        name: str,
-        tags: dict[str, Any],
-        params: dict[str, Any],
-        time: int,
-    ) -> None:
-        """Create the run of `key`, or open it again."""
-        if key not in self.runs:
-            self._create(key, _texts(tags), time, name)
-        run = self.runs[key]
-        if run.status != "RUNNING":
-            self.client.update_run(run.run_id, status="RUNNING")
-            run.status = "RUNNING"
-        news.tags |= _texts(tags) | {names.RUN_NAME: name}
-        news.tags |= self._parent() if key else {}  # also one made anew
-        news.params |= _texts(params)
-        self._log_data(run, str(tags.get(names.PHASE, "")) == "search")
-
-    def _log_data(self, run: _Known, without_test: bool) -> None:
+    def _log_data(self, writer: Writer, run: _Known, without_test: bool) -> None:
         """The data sets that a run sees; a search is not given the test images."""
         if run.has_data or not self.data:
             return
         seen = [d for d in self.data if not (without_test and d["context"] == "test")]
-        self.client.log_inputs(run.run_id, [_dataset(**described) for described in seen])
+        writer.log_data(run.run_id, seen)
         run.has_data = True
 
-    def _metrics(
-        self, news: _News, key: str, epoch: int, values: dict[str, float], time: int
-    ) -> None:
-        news.metrics += [Metric(name, value, time, epoch) for name, value in values.items()]
+    def _upload(self, key: str, news: _News) -> None:
+        """Upload files; one that is gone was uploaded before or has nothing to offer."""
+        for path, folder in news.files:
+            if not Path(path).exists():
+                continue
+            try:
+                place = get_artifact_repository(
+                    self.runs[key].artifact_uri, tracking_uri=self.client.tracking_uri
+                )
+                place.log_artifact(path, folder)
+            except Exception as error:  # whatever the artifact store raises
+                if self.refused is None:
+                    raise
+                event = {"event": "artifact", "key": key, "path": path, "folder": folder}
+                with self._refusing:
+                    self.refused(event, error)
 
-    _result = _metrics
-
-    def _tags(self, news: _News, key: str, tags: dict[str, Any]) -> None:
-        news.tags |= _texts(tags)
-
-    def _status(self, news: _News, key: str, status: str, reason: str, time: int) -> None:
-        """End a run, after all that is known of it has been sent."""
-        news.tags |= _texts({names.STATUS: status, names.REASON: reason})
-        if key:
-            news.tags[names.RUN_NAME] = pages.run_name(key, status)
-        self._send(key, news)
-        run = self.runs[key]
-        if run.status != names.MLFLOW_STATUS[status]:
-            self._terminate(run, names.MLFLOW_STATUS[status], time)
-
-    def _artifact(self, news: _News, key: str, path: str, folder: str | None) -> None:
-        """Upload a file; one that is gone was uploaded before or has nothing to offer."""
-        if not Path(path).exists():
-            return
-        try:
-            self.client.log_artifact(self.runs[key].run_id, path, folder)
-        except Exception as error:  # whatever the artifact store raises
-            if self.refused is None:
-                raise
-            event = {"event": "artifact", "key": key, "path": path, "folder": folder}
-            self.refused(event, error)
-
-    def _send(self, key: str, news: _News) -> None:
-        """Send what MLflow does not hold yet, and forget it."""
-        run = self.runs[key]
-        if names.NOTE in news.tags:
-            note = news.tags[names.NOTE].replace(pages.EXPERIMENT, self.experiment)
-            self._describe(run, note)
-            news.tags[names.NOTE] = note
+    def _send(self, writer: Writer, run: _Known, news: _News) -> None:
+        """Send what MLflow does not hold yet."""
         whole = news.tags | _changed(run, news.params)
         tags = {k: v for k, v in whole.items() if run.tags.get(k) != v}
         params = {k: v for k, v in news.params.items() if k not in run.params}
-        parts = zip_longest(
-            _parts(news.metrics, METRICS_PER_CALL),
-            _parts([Param(k, v) for k, v in params.items()], ITEMS_PER_CALL),
-            _parts([RunTag(k, v) for k, v in tags.items()], ITEMS_PER_CALL),
-            fillvalue=(),
-        )
-        for metrics, some_params, some_tags in parts:
-            self.client.log_batch(run.run_id, metrics, some_params, some_tags)
+        if news.points or params or tags:
+            writer.log(run.run_id, news.points, params, tags)
         run.tags |= tags
         run.params |= params
-        news.clear()
 
-    def _describe(self, study: _Known, note: str) -> None:
+    def _describe(self, news: _News) -> None:
         """The study's note describes its experiment too, unless somebody has written another."""
+        if names.NOTE not in news.tags:
+            return
+        note = news.tags[names.NOTE].replace(pages.EXPERIMENT, self.experiment)
+        news.tags[names.NOTE] = note
+        before = self.runs[""].tags.get(names.NOTE) if "" in self.runs else ""
         with suppress(Exception):  # how a page looks is no reason not to record
             there = self.client.get_experiment(self.experiment).tags.get(names.NOTE, "")
-            if there in ("", study.tags.get(names.NOTE)) and there != note:
+            if there in ("", before) and there != note:
                 self.client.set_experiment_tag(self.experiment, names.NOTE, note)
 
-    def _terminate(self, run: _Known, status: str, time: int | None) -> None:
-        self.client.set_terminated(run.run_id, status=status, end_time=time)
-        run.status = status
+    def _terminate(self, writer: Writer, run: _Known, status: str, time: int | None) -> None:
+        writer.end(run.run_id, status, time)
+        run.status, run.end_time = status, time
 
 
 def _changed(run: _Known, params: Mapping[str, str]) -> dict[str, str]:
@@ -264,17 +332,6 @@ def _changed(run: _Known, params: Mapping[str, str]) -> dict[str, str]:
         for name, value in params.items()
         if run.params.get(name, value) != value or names.NOW + name in run.tags
     }
-
-
-def _dataset(context: str, profile: Mapping[str, Any], source: str, **known: Any) -> DatasetInput:
-    """A data set as MLflow's pages show it; `known`: its name, digest and schema."""
-    dataset = Dataset(
-        source_type="local",
-        source=json.dumps({"uri": source}),
-        profile=json.dumps(profile),
-        **known,
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
 def _is_deleted(run: Run) -> bool:
@@ -292,7 +349,3 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
 def _key(event: dict[str, Any]) -> str:
     """Of the run that an event is about; the parent's sorts first."""
     return str(event["key"])
-
-
-def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:
-    return (items[i : i + size] for i in range(0, len(items), size))

@@ -44,6 +44,18 @@ BASELINE_ROBUSTNESS_FILE = "baseline_robustness.json"
 WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"
 
+# What a trial has cost its worker; of a worker that trains several trials, the trial's part.
+WORKER_S = "system/worker_s"  # from taking the epoch up to handing it in
+WAITED_S = "system/waited_s"  # before that, with nothing to train
+TRAIN_S = "system/train_s"  # of worker_s
+EVAL_S = "system/eval_s"  # of worker_s; the rest opens, saves and tests
+CPU_S = "system/cpu_s"  # of all threads
+MEMORY_MIB = "system/memory_mib"  # at its peak
+GPU_PERCENT = "system/gpu_percent"
+ENERGY_J = "system/energy_j"
+ADDED_UP = frozenset({WORKER_S, WAITED_S, TRAIN_S, EVAL_S, CPU_S, ENERGY_J})
+"""Measured by epoch, and recorded as what they come to so far, like the peak of memory."""
+
 # What MLflow's own status says for each status of ours (the truth is in the tag).
 MLFLOW_STATUS = {
     "running": "RUNNING",

@@ -45,7 +45,7 @@ class SenderState:
     delivered: int = 0
     error: str = ""
     postponed: int = 0  # files that the tracker refused
-    runs: dict[str, str] | None = None
+    runs: dict[str, str] | None = None  # ids by key, once all is delivered: it may be long
     notes: list[str] = field(default_factory=list)  # what was mended in the tracker
     experiment: str = ""  # its id
 
@@ -68,6 +68,7 @@ class Sender:
         self.refusal = ""
         self.delivery: Delivery | None = None
         self.notes: list[str] = []
+        self.experiment = read_state(folder).experiment
         self.pause = IDLE_S
         self.end: int | None = None
 
@@ -116,7 +117,7 @@ class Sender:
         except Exception as error:
             self._tell(self._line(error))
             return False
-        self._tell("")
+        self._tell("", runs={key: run.run_id for key, run in self.delivery.runs.items()})
         return not self.postponed
 
     def _deliver_postponed(self, delivery: Delivery) -> None:
@@ -202,12 +203,9 @@ class Sender:
             )
             self.cursor.advance(0)
 
-    def _tell(self, error: str) -> None:
-        before = read_state(self.folder)
-        runs, experiment = before.runs, before.experiment
+    def _tell(self, error: str, runs: dict[str, str] | None = None) -> None:
         if self.delivery:
-            runs = {k: v.run_id for k, v in self.delivery.runs.items()}
-            experiment = self.delivery.experiment
+            self.experiment = self.delivery.experiment
         if not error and self.postponed:
             error = self.refusal
         state = SenderState(
@@ -216,7 +214,7 @@ class Sender:
             len(self.postponed),
             runs,
             self.notes,
-            experiment,
+            self.experiment,
         )
         try:
             write_whole(self.folder / "sender.json", json.dumps(asdict(state)))
@@ -283,6 +281,8 @@ def set_up_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # Else the end of each run is printed, and to know its name MLflow asks for the whole run.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def get_ready(driver: socket.socket, uri: str, asked: tuple[str, str | None] | None) -> bool:

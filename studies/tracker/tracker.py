@@ -56,6 +56,7 @@ class Tracker:
         write_whole(folder / "study.json", json.dumps(header))
         self._told: dict[str, set[int]] = {}  # epochs that are in the spool, by trial
         self._results: dict[str, float] = {}  # of the study, as last told
+        self._cost: dict[str, dict[str, float]] = {}  # so far, by trial
         self._last: dict[str, str] = {}  # the status in which a run's events leave it
         self.damaged = self._look_back()
         self._sender = sender or self._start_sender()
@@ -70,6 +71,7 @@ class Tracker:
                     self._told.setdefault(event["key"], set()).add(event["epoch"])
                 case "result":
                     self._results = event["values"]
+                    self._cost.setdefault(event["key"], {}).update(_costs(event["values"]))
                 case "run":
                     self._last[event["key"]] = "running"
                 case "status" if event["key"] in self._last:
@@ -108,10 +110,18 @@ class Tracker:
         self.spool.append(event="run", key=key, name=name, tags=tags, params=params, time=now_ms())
 
     def metrics(self, key: str, epoch: int, values: dict[str, float], time_ms: int) -> None:
-        """A trial's metrics after `epoch`, once: one that goes on repeats what it told before."""
+        """A trial's metrics after `epoch`, once: one that goes on repeats what it told before.
+
+        What the epoch cost becomes what the trial has cost so far.
+        """
         if epoch in self._told.setdefault(key, set()):
             return
         self._told[key].add(epoch)
+        so_far = self._cost.setdefault(key, {})
+        for name, value in _costs(values).items():
+            before = so_far.get(name, 0.0)
+            so_far[name] = before + value if name in names.ADDED_UP else max(before, value)
+        values = values | {name: so_far[name] for name in _costs(values)}
         self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
 
     def result(self, step: int, values: dict[str, float]) -> None:
@@ -180,6 +190,11 @@ class Tracker:
             f"({state.error or 'no answer'}); they are kept: send them with "
             f"python -m studies.tracker.sender {shlex.quote(str(self.folder))}"
         )
+
+
+def _costs(values: dict[str, float]) -> dict[str, float]:
+    """What of an epoch's metrics is recorded as it stands so far."""
+    return {k: v for k, v in values.items() if k in names.ADDED_UP or k == names.MEMORY_MIB}
 
 
 def tracker_header(folder: Path, uri: str) -> dict[str, Any]:

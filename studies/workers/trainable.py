@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from ray import tune
 
+from studies.workers.metering import Meter
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
@@ -82,6 +83,7 @@ class TrialTrainable(tune.Trainable):
         keep_freed_memory()
         self.data, self.device = unpack(data), device
         self.evaluator = Evaluator(self.data, torch.device(device))
+        self.meter = Meter(device)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -98,7 +100,9 @@ class TrialTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
+        self.meter.begin()
         record = self.session.next_record()
+        self.meter.end([record])
         return {"record": record.to_json(), "done": record.outcome != "running"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -286,7 +286,11 @@ def assert_whole(study: Study, trials: int) -> None:
         if row.status == "finished":
             assert len(epochs) == row.config.budget.epochs, key
         for name, points in study.points(key).items():
-            assert [step for step, _ in points] == epochs, f"{key}: {name}"
+            steps = [step for step, _ in points]
+            if name.startswith("system/"):  # an epoch that a checkpoint repeats costs nothing
+                assert set(steps) <= set(epochs), f"{key}: {name}"
+            else:
+                assert steps == epochs, f"{key}: {name}"
         mse = study.points(key).get("val/mse", [])
         assert mse == sorted(row.reports.items()), key
     assert runs[""].info.status == "FINISHED", runs[""].data.tags

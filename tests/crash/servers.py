@@ -62,9 +62,11 @@ class Process:
 class MlflowServer:
     """`mlflow server` with proxied artifacts, the same files and the same port after each start."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1, database: str = "") -> None:
+        """database: the address of one that is there; without, a sqlite file in `folder`."""
         folder.mkdir(exist_ok=True)
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.workers = folder, free_port(), workers
+        self.database = database or f"sqlite:///{folder}/server.db"
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: Process | None = None
         self.start()
@@ -73,8 +75,9 @@ class MlflowServer:
         """Returns when it answers."""
         command = [
             *(str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--serve-artifacts"),
-            *("--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"),
+            *("--backend-store-uri", self.database, "--serve-artifacts"),
+            *("--artifacts-destination", str(self.folder / "artifacts")),
+            *("--workers", str(self.workers)),
         ]
         self.process = Process(command, {}, self.folder / "server.log")
         wait_until(self.answers, "mlflow server answers")

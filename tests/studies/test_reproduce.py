@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from mlflow import MlflowClient
+from typer.testing import CliRunner
 
 from studies import reproduce
+from studies.archive.packing import pack
 from studies.errors import InputError
 from studies.reproduce import Comparison, Original, compare, differences, verdict
+from studies.retraining import tracked
 from studies.runner import provenance
 from tests.analysis import bulk_studies, trained_study
 from tests.analysis.trained_study import TINY, Planned, TrainedStudy
+from tests.studies.archive.test_archive import made
 from tests.vae_trainables.cohort.support import comparable, config, run_cohort, small_data
 from vae_trainables.cohort import Ways
 
@@ -41,11 +47,11 @@ def original(**changes: Any) -> Original:
 def test_a_trial_is_reproduced_bit_for_bit_from_the_tracker_alone(
     study: TrainedStudy, key: str
 ) -> None:
-    found = reproduce.read(study.run_ids[key], study.uri)
+    found = tracked.read(study.run_ids[key], study.uri)
     assert found.opened_test == (key != "0000")
     assert (found.backend, found.way) == ("generator", "alone")
-    data = reproduce.load_data(found, None)
-    rows = compare(found, reproduce.train_again(found, data))
+    data = tracked.load_data(found, None)
+    rows = compare(found, tracked.train_again(found, data))
     assert {row.name for row in rows} >= {"val/mse", "train/loss"}
     assert any(row.name == "test/mse" for row in rows) == found.opened_test
     assert all(row.equal for row in rows)
@@ -54,18 +60,18 @@ def test_a_trial_is_reproduced_bit_for_bit_from_the_tracker_alone(
 
 def test_a_trials_key_stands_for_its_run(study: TrainedStudy) -> None:
     run_id = study.run_ids["confirm-0000"]
-    assert reproduce.run_id_of("confirm-0000", study.uri) == run_id
-    assert reproduce.run_id_of("confirm-0000", study.uri, "digits") == run_id
-    assert reproduce.run_id_of(run_id, study.uri) == run_id
+    assert tracked.run_id_of("confirm-0000", study.uri) == run_id
+    assert tracked.run_id_of("confirm-0000", study.uri, "digits") == run_id
+    assert tracked.run_id_of(run_id, study.uri) == run_id
     with pytest.raises(InputError, match=r"study 'others' is not in .*'digits'"):
-        reproduce.run_id_of("0000", study.uri, "others")
+        tracked.run_id_of("0000", study.uri, "others")
 
 
 def test_a_key_of_several_studies_asks_whose() -> None:
     uri = bulk_studies.written("plain").tracking_uri
     bulk_studies.written("one")
     with pytest.raises(InputError, match=r"several trials 0000, of .*name one with --study"):
-        reproduce.run_id_of("0000", uri)
+        tracked.run_id_of("0000", uri)
 
 
 def test_under_the_same_conditions_only_equal_bits_are_good() -> None:
@@ -113,7 +119,7 @@ def test_another_device_is_another_condition() -> None:
 def test_before_the_backend_was_recorded_it_followed_the_device(
     told: str | None, device: str, backend: str
 ) -> None:
-    assert reproduce._backend(told, device) == backend
+    assert tracked._backend(told, device) == backend
 
 
 @pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
@@ -132,11 +138,11 @@ def test_a_cohorts_trial_is_repeated_with_the_numbers_it_drew(kind: str, tmp_pat
         for name in points[0]
     }
     before = original(config=chosen, metrics=metrics, way="cohort", backend="counter")
-    rows = compare(before, reproduce.train_again(before, small_data()))
+    rows = compare(before, tracked.train_again(before, small_data()))
     assert max(abs(row.again / row.before - 1) for row in rows if row.before) < 2e-4
     assert verdict(rows, differences(before))[0]
     as_it_was = replace(before, backend="generator")
-    rows = compare(as_it_was, reproduce.train_again(as_it_was, small_data()))
+    rows = compare(as_it_was, tracked.train_again(as_it_was, small_data()))
     assert not verdict(rows, differences(before))[0]
 
 
@@ -146,9 +152,42 @@ def test_a_point_that_is_missing_now_is_not_reproduced() -> None:
 
 def test_a_run_that_is_no_trial_is_bad_input(study: TrainedStudy) -> None:
     with pytest.raises(InputError, match="run 0123"):
-        reproduce.read("0123", study.uri)
+        tracked.read("0123", study.uri)
 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the val images of digits are not those of the trial"):
-        reproduce.load_data(original(provenance={"data": {"val": "0"}}), None)
+        tracked.load_data(original(provenance={"data": {"val": "0"}}), None)
+
+
+@pytest.mark.slow
+def test_a_packed_study_has_a_tracker_of_its_own_while_it_is_looked_at(tmp_path: Path) -> None:
+    pack(made(tmp_path / "there/kept"), tmp_path / "kept.tar.gz")
+    with reproduce.tracker_of(str(tmp_path / "kept.tar.gz"), "http://nowhere") as (name, uri):
+        assert name == "kept"
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name("kept")
+        assert len(client.search_runs([experiment.experiment_id])) == 2
+        database = Path(uri.removeprefix("sqlite:///"))
+        assert database.exists()
+    assert not database.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name a trial, such as 0005, or --study NAME or PACK.tar.gz"),
+        (["--study", "FILE"], "is no packed study"),
+    ],
+)
+def test_what_cannot_be_reproduced_is_refused_in_one_line(
+    arguments: list[str], words: str, tmp_path: Path, study: TrainedStudy
+) -> None:
+    (tmp_path / "FILE").write_text("no archive")
+    arguments = [str(tmp_path / part) if part == "FILE" else part for part in arguments]
+    app = typer.Typer()
+    app.command()(reproduce.command)
+    done = CliRunner().invoke(app, [*arguments, "--tracking-uri", study.uri])
+    assert done.exit_code == 2
+    assert words in done.output
+    assert len(done.output.strip().splitlines()) == 1

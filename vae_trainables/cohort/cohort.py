@@ -284,7 +284,9 @@ class Cohort:
         validation = self._validation(members)
         train_s, eval_s = trained - started, time.perf_counter() - trained
         for slot, member in members.items():
-            member.trained = Trained(means[slot], validation[slot], train_s, eval_s)
+            member.trained = Trained(
+                means[slot], validation[slot], train_s, eval_s, together=len(members)
+            )
         records = [(slot, self._seats[slot], self._tell(slot)) for slot in members]
         return [(slot, record) for slot, seat, record in records if seat.assignment.news(record)]
 

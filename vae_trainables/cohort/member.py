@@ -31,6 +31,8 @@ class Trained:
     train_s: float
     """Wall time of the epoch, shared with the other members."""
     eval_s: float
+    together: int = 1
+    """How many members they are."""
 
 
 class Member(Trial):
@@ -88,8 +90,12 @@ class Member(Trial):
         means = self._finite(trained.means)
         started = time.perf_counter()
         validation = self._validation(trained)
-        eval_s = trained.eval_s + time.perf_counter() - started
-        return self._end_epoch(means, validation, (trained.train_s, eval_s))
+        own_s = time.perf_counter() - started
+        self.spent = {
+            "train_s": trained.train_s / trained.together,
+            "eval_s": trained.eval_s / trained.together + own_s,
+        }
+        return self._end_epoch(means, validation, (trained.train_s, trained.eval_s + own_s))
 
     def _validation(self, trained: Trained) -> dict[str, float]:
         config = self.config

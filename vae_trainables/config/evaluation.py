@@ -15,7 +15,7 @@ ClassSource = Literal["given", "predicted"]
 class EvaluationConfig(BaseModel):
     """The noise of the evaluation, the same for all trials of a study, and the costlier extras."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     noise_kind: NoiseKind = Field(
         "gaussian", alias="eval_noise_kind", description="as `noise_kind`, of the evaluation"

@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
@@ -49,6 +51,13 @@ def _places() -> dict[str, tuple[str, str]]:
     return parts | {name: ("", name) for name in ("seed", "threads")}
 
 
+def _names() -> dict[str, dict[str, str]]:
+    names: dict[str, dict[str, str]] = {part: {} for part in ("", *PARTS)}
+    for name, (part, attribute) in PLACES.items():
+        names[part][attribute] = name
+    return names
+
+
 class TrialConfig(BaseModel):
     """A trial: one model trained once on one data set with one seed.
 
@@ -84,14 +93,20 @@ class TrialConfig(BaseModel):
             (tree[part] if part else tree)[name] = value
         return tree
 
-    @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        own = {**self.model.own, **self.objective.own}
-        return {name: self.setting(name) for name in PLACES} | own
+    @model_serializer(mode="wrap")
+    def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree = write(self)
+        parts = [tree.pop(part) for part in PARTS]
+        return {name: value for part in (*parts, tree) for name, value in part.items()}
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
+        """Written once: a desk asks at every step of a trial, hundreds of times a second."""
+        return self.model_dump(mode="json")
 
     def flat(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """The settings by their flat names, as JSON has them, but for those in `without`."""
-        return {n: v for n, v in self.model_dump(mode="json").items() if n not in without}
+        return {n: v for n, v in self._written.items() if n not in without}
 
     def setting(self, name: str) -> Any:
         """A setting by its flat name; KeyError where no configuration has it."""
@@ -101,12 +116,12 @@ class TrialConfig(BaseModel):
     @property
     def given(self) -> dict[str, Any]:
         """The settings that were given, rather than left at their defaults."""
-        own = {**self.model.own, **self.objective.own}
-        return own | {
-            name: self.setting(name)
-            for name, (part, attribute) in PLACES.items()
-            if attribute in self._part(part).model_fields_set
-        }
+        settings = {**self.model.own, **self.objective.own}
+        for part in ("", *PARTS):
+            owner = self._part(part)
+            given = owner.model_fields_set
+            settings |= {n: getattr(owner, a) for a, n in NAMES[part].items() if a in given}
+        return settings
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
@@ -124,9 +139,13 @@ class TrialConfig(BaseModel):
         """The configuration whose settings a tracker keeps as text: JSON, or a word as it is."""
         return cls.model_validate({name: _value(text) for name, text in texts.items()})
 
+    @cached_property
+    def _hash(self) -> str:
+        return stable_hash(self.flat(without=["seed"]))
+
     def fingerprint(self) -> str:
         """Hash of everything but the seed: trials with equal fingerprints are repeats."""
-        return stable_hash(self.flat(without=["seed"]))
+        return self._hash
 
     def _part(self, name: str) -> BaseModel:
         part: BaseModel = getattr(self, name) if name else self
@@ -135,6 +154,8 @@ class TrialConfig(BaseModel):
 
 PLACES = _places()
 """Part ("": the root) and attribute of each setting, by its flat name."""
+NAMES = _names()
+"""Flat name of each attribute of a part ("": the root)."""
 SETTINGS: dict[str, FieldInfo] = {
     name: (PARTS[part] if part else TrialConfig).model_fields[attribute]
     for name, (part, attribute) in PLACES.items()

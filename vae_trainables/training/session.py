@@ -57,6 +57,8 @@ class Record:
     how: dict[str, str] = field(default_factory=dict)
     """What a repetition must know, in the first record that a session tells: the backend of the
     random numbers as `random`, `Trial.way` as `way`."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """`Trial.spent`; empty where the record repeats an epoch that was trained before."""
 
     def to_json(self) -> str:
         """One text, to be sent between processes."""
@@ -126,7 +128,8 @@ class Session:
 
     def _next(self) -> Record:
         trial = self._open()
-        if not self.replaying:
+        fresh = not self.replaying
+        if fresh:
             trial.run_epoch()
             self._save(trial)
         entry = trial.history[self._told]
@@ -136,7 +139,8 @@ class Session:
         notes, self._notes = self._notes, []
         how, self._how = self._how, {}
         outcome: Outcome = "finished" if last else "running"
-        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes, how)
+        spent = trial.spent if fresh else {}
+        return Record(entry["epoch"], outcome, "", entry["time_ms"], metrics, notes, how, spent)
 
     def _open(self) -> Trial:
         if self.trial is None:

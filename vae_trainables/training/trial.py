@@ -62,6 +62,9 @@ class Trial:
         self.evaluator = evaluator or Evaluator(data, self.device)
         self.epoch = 0
         self.stopped_early = False
+        self.spent: dict[str, float] = {}
+        """Seconds of this process for the last epoch, `train_s` and `eval_s`; of what trials do
+        together, this trial's part."""
         self.history: list[dict[str, Any]] = []
 
     @property
@@ -96,6 +99,7 @@ class Trial:
         trained = time.perf_counter()
         validation = self.evaluator.validate(self.model, self.config)
         seconds = trained - started, time.perf_counter() - trained
+        self.spent = dict(zip(("train_s", "eval_s"), seconds, strict=True))
         return self._end_epoch(means, validation, seconds)
 
     def _train_epoch(self) -> dict[str, float]:
@@ -183,7 +187,7 @@ class Trial:
         """All that the rest of the training depends on: tensors, and JSON-able facts."""
         weights = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         meta = {
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.flat(),
             "epoch": self.epoch,
             "stopped_early": self.stopped_early,
             "plateau": self.plateau.state_dict(),

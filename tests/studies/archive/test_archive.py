@@ -238,6 +238,17 @@ def test_a_torn_archive_is_refused(cut: int, archive: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "here").iterdir())
 
 
+@pytest.mark.slow
+def test_a_damaged_archive_makes_no_tracker(archive: Path, tmp_path: Path) -> None:
+    hostile = repacked(archive, altered)
+    storage = tmp_path / "home/runs"
+    app = typer_app(unpack_command.main)
+    refused = CliRunner().invoke(app, [str(hostile), "--storage", str(storage)])
+    assert refused.exit_code == 2
+    assert "is not what was packed" in refused.output
+    assert not list(storage.iterdir())
+
+
 def test_more_than_is_allowed_is_refused_before_it_is_written(
     archive: Path, tmp_path: Path
 ) -> None:

@@ -76,6 +76,28 @@ def test_a_study_of_this_package_falls_into_few_cohorts(study: StudyDefinition, 
     assert len({fusion_key(config) for config in suggested}) == keys
 
 
+@pytest.mark.parametrize(
+    ("objective", "sampler", "stated"),
+    [
+        ("denoise", "TPESampler", {"multivariate": True, "group": False, "constant_liar": True}),
+        (
+            "denoise,probe",
+            "TPESampler",
+            {"multivariate": False, "group": False, "constant_liar": True},
+        ),
+        ("denoise", "NSGAIISampler", {"population_size": 50}),
+    ],
+)
+def test_what_optuna_may_change_of_a_sampler_is_stated(
+    objective: str, sampler: str, stated: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(optuna.samplers, sampler, lambda **options: given.update(options))
+    name = {"TPESampler": "tpe", "NSGAIISampler": "nsga2"}[sampler]
+    make_plan(STUDY, Settings(objective=objective, sampler=name)).sampler(7)
+    assert given == {"seed": 7, **stated}
+
+
 def test_an_unknown_objective_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="denoise, probe, elbo"):
         make_plan(STUDY, Settings(objective="beauty"))

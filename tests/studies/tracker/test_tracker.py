@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from studies.tracker import names
 from studies.tracker.sender import Sender, stored_uri
 from studies.tracker.spool import Cursor, read_events
 from studies.tracker.tracker import Tracker
@@ -93,3 +94,21 @@ def test_what_a_damaged_line_said_is_not_taken_for_told(tmp_path: Path) -> None:
     assert (second.last_status("0000"), second.last_status("0001")) == ("finished", None)
     second.metrics("0000", 1, {"a": 1.0}, 3)
     assert epochs(tmp_path) == [("0000", 2, 2), ("0000", 1, 3)]
+
+
+def test_what_epochs_cost_is_recorded_as_what_the_trial_has_cost(tmp_path: Path) -> None:
+    """Across drivers, and once for an epoch that is repeated."""
+    first = SpoolOnly(tmp_path, "sqlite:///x", "s")
+    first.metrics("0000", 1, {names.CPU_S: 2.0, names.MEMORY_MIB: 9.0, "a": 5.0}, 10)
+    first.metrics("0001", 1, {names.CPU_S: 7.0}, 10)
+    first.spool.close()
+    second = SpoolOnly(tmp_path, "sqlite:///x", "s")
+    second.metrics("0000", 1, {names.CPU_S: 2.0}, 10)
+    second.metrics("0000", 2, {"a": 1.0}, 20)  # repeated by a checkpoint: nobody measured it
+    second.metrics("0000", 3, {names.CPU_S: 3.0, names.MEMORY_MIB: 4.0, "a": 6.0}, 30)
+    events = read_events(tmp_path / "events.jsonl", 0, 10**6).events
+    assert [e["values"] for e in events if e["key"] == "0000"] == [
+        {names.CPU_S: 2.0, names.MEMORY_MIB: 9.0, "a": 5.0},
+        {"a": 1.0},
+        {names.CPU_S: 5.0, names.MEMORY_MIB: 9.0, "a": 6.0},
+    ]
