@@ -44,9 +44,9 @@ METRICS = {
     "worker's share of their time; only where the machine tells (NVML, RAPL)",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
-    "test/iw_nll": "bound on -log p(x) by 64 weighted samples, on the first test images; nats",
+    "test/iw_nll": "bound on -log p(x) by weighted samples, on the first test images; nats",
     "test/iw_gain": "by how much that is tighter than the -ELBO of the same images and samples",
-    "test/iw_images": "how many images those are",
+    "test/iw_samples, test/iw_images": "how many samples per image, how many images",
     "test/predicted_mse, test/predicted_psnr, test/predicted_ssim": "of conditional kinds that are "
     "given the true classes: the same where a classifier predicts them from the noisy image",
     "test/class_accuracy": "of conditional kinds: how often that classifier is right",

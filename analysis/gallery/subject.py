@@ -24,7 +24,8 @@ from analysis.tracker import lookup
 from analysis.tracker.client import Record, Tracker
 from studies.tracker import names
 from vae_trainables import datasets, metrics
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import DataConfig, TrialConfig
+from vae_trainables.datasets import binarising
 from vae_trainables.datasets.splits import Split
 from vae_trainables.evaluation import evaluator as evaluation
 
@@ -107,7 +108,7 @@ class Subject:
     @cached_property
     def train(self) -> Split:
         """The images that the trial learned from."""
-        return self.source.splits(("train",))["train"].take(self.config.data.train_size)
+        return self._train(self.config.data.train_size)
 
     @cached_property
     def probed(self) -> Split:
@@ -115,7 +116,12 @@ class Subject:
 
         A trial may learn from fewer (`train_size`).
         """
-        return self.source.splits(("train",))["train"].take(evaluation.PROBE_IMAGES)
+        return self._train(evaluation.PROBE_IMAGES)
+
+    def _train(self, count: int | None) -> Split:
+        """The first training images, in the form of the test images."""
+        train = self.source.splits(("train",))["train"].take(count)
+        return binarising.as_evaluated(train, self.config.data.binarise)
 
     @cached_property
     def clean(self) -> Tensor:
@@ -199,7 +205,7 @@ def open_subject(
     record, others = lookup.find(tracker, run_id, study)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
     parent = _Study(tracker, record.tags.get(names.PARENT))
-    source = parent.source(model.config.data.dataset, data, data_dir)
+    source = parent.source(model.config.data, data, data_dir)
     parent.check_data(source)
     test = source.splits(("test",))["test"]
     return Subject(
@@ -234,7 +240,9 @@ class _Study:
         content = json.loads(path.read_text("utf-8")) if path else {}
         return content if isinstance(content, dict) else {}
 
-    def source(self, dataset: str, data: str | None, data_dir: Path | None) -> datasets.Source:
+    def source(
+        self, wanted: DataConfig, data: str | None, data_dir: Path | None
+    ) -> datasets.Source:
         """Where the study took its images, unless that folder is gone, or where they are now."""
         settings = dict(self._json(names.STUDY_FILE).get("settings", {}))
         folder = settings.get("data_dir")
@@ -242,7 +250,7 @@ class _Study:
             settings["data_dir"] = None
         arrays = sources.arrays(self.tracker, self.run_id)
         return datasets.recorded_source(
-            dataset, settings, data=data, data_dir=data_dir, arrays=arrays
+            wanted, settings, data=data, data_dir=data_dir, arrays=arrays
         )
 
     def check_data(self, source: datasets.Source) -> None:

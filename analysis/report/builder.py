@@ -113,6 +113,7 @@ def _prefixes(studies: Sequence[StudyResults]) -> list[str]:
 def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
     """Everything there is to say about one study, in the order in which it is asked."""
     from analysis.report.sections import (
+        audit,
         comparison,
         confirmed,
         cost,
@@ -149,6 +150,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         latents.section(results, models, options.embeddings),
         generation.section(results, models.winner),
         cost.section(results),
+        audit.section(results),
         failures.section(results),
         provenance.section(results),
     ]

@@ -90,6 +90,7 @@ _KNOWN = {
     "supcon": Quantity("SupCon", "nats", "minimize", ".3f"),
     "iw_nll": Quantity("−log p(x), importance-weighted bound", _NATS, "minimize", ".2f"),
     "iw_gain": Quantity("gain of the importance-weighted bound", _NATS, None, ".2f"),
+    "iw_samples": Quantity("samples of the importance-weighted bound", "", None, ".0f"),
     "iw_images": Quantity("images of the importance-weighted bound", "", None, ".0f"),
     "predicted_mse": Quantity("MSE, class predicted", "", "minimize", ".5f"),
     "predicted_psnr": Quantity("PSNR, class predicted", "dB", "maximize", ".2f"),

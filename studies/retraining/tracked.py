@@ -124,7 +124,7 @@ def load_data(
     split_names = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
         source = datasets.recorded_source(
-            original.config.data.dataset,
+            original.config.data,
             original.source,
             data=data,
             data_dir=data_dir,

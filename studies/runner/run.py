@@ -63,7 +63,7 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
         source = source or datasets.open_source(
             plan.reference.data.dataset, data_dir=settings.data_dir
         )
-        images = source.splits(splits)
+        images = replace(source, binarise=plan.reference.data.binarise).splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     data = TrialData(images["train"], images["val"], images.get("test"))

@@ -29,7 +29,6 @@ from vae_trainables.config import (
     TrialConfig,
 )
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
@@ -80,7 +79,6 @@ class Case:
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    monkeypatch.setattr(evaluation, "IW_SAMPLES", 4)
     chosen = settings(*request.param)
     trial = Trial(chosen, data())
     trial.run_epoch()

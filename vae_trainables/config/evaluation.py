@@ -35,3 +35,9 @@ class EvaluationConfig(BaseModel):
         description="whence a conditional kind has the classes of the images that it is evaluated "
         "on: the true ones, or predicted from the noisy image by a classifier of this project",
     )
+    iw_samples: int = Field(
+        64, ge=1, description="posterior samples per image, k, of the bound on log p(x)"
+    )
+    iw_images: int | None = Field(
+        None, ge=1, description="first N test images of that bound; None = what the kind affords"
+    )

@@ -139,12 +139,21 @@ class TrialConfig(BaseModel):
         """The configuration whose settings a tracker keeps as text: JSON, or a word as it is."""
         return cls.model_validate({name: _value(text) for name, text in texts.items()})
 
+    def identity(self) -> dict[str, Any]:
+        """The settings of which repeats share all: everything but the seed.
+
+        Settings that are younger than the first studies count only where they were set, so that
+        what was recorded before them stays equal.
+        """
+        idle = {n for n in _YOUNGER if self.setting(n) == SETTINGS[n].default}
+        return self.flat(without={"seed", *idle})
+
     @cached_property
     def _hash(self) -> str:
-        return stable_hash(self.flat(without=["seed"]))
+        return stable_hash(self.identity())
 
     def fingerprint(self) -> str:
-        """Hash of everything but the seed: trials with equal fingerprints are repeats."""
+        """Hash of `identity`: trials with equal fingerprints are repeats."""
         return self._hash
 
     def _part(self, name: str) -> BaseModel:
@@ -161,6 +170,8 @@ SETTINGS: dict[str, FieldInfo] = {
     for name, (part, attribute) in PLACES.items()
 }
 """What is known of each setting of this package, by its flat name."""
+_YOUNGER = ("binarise", "iw_samples", "iw_images")
+"""Settings that were added when studies had been recorded; each new one belongs here."""
 
 
 def declare(name: str, *, least: float = -math.inf) -> None:

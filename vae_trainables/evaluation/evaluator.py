@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae_trainables import kinds, metrics
 from vae_trainables.config import NoiseKind, TrialConfig
-from vae_trainables.datasets import noise
+from vae_trainables.datasets import binarising, noise
 from vae_trainables.datasets.splits import Split
 from vae_trainables.evaluation import bounds, classifier, features, omissions, representation
 from vae_trainables.models import Autoencoder, ModelOutput
@@ -26,7 +26,6 @@ BATCH = 500  # images at a time; no result depends on it
 PROBE_IMAGES = 20_000  # training images that a probe is fitted on
 EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
 FRECHET_SAMPLES = 5_000
-IW_SAMPLES = 64  # per image, of the bound on log p(x)
 SUPCON_BATCH = 256  # as reference system R2 has it
 ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
@@ -169,9 +168,9 @@ class Evaluator:
 
     @torch.inference_mode()
     def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """-log p(x) by `IW_SAMPLES` samples on the first test images; its gain over their -ELBO.
+        """-log p(x) by `iw_samples` samples on the first test images; its gain over their -ELBO.
 
-        And how many images those are.
+        And how many samples and images those are.
         """
         if not config.model.variational:
             return {}
@@ -183,20 +182,25 @@ class Evaluator:
         likelihood = settled(
             likelihoods.build(config.model), config, model, clean, noisy, eps, labels
         )
-        first = slice(kinds.kind(config.model.kind).bound_images)
+        asked = config.evaluation.iw_images
+        first = slice(kinds.kind(config.model.kind).bound_images if asked is None else asked)
         bound = bounds.importance_weighted_nll(
             model,
             likelihood,
             clean[first],
             inputs=noisy[first],
             labels=_of(labels, first),
-            k=IW_SAMPLES,
+            k=config.evaluation.iw_samples,
             generator=Streams(EVALUATION_SEED, torch.device("cpu")).generator("latent", 2),
             rows=BATCH,
         )
         iw_nll, neg_elbo = (float(values.double().mean()) for values in bound)
-        images = float(len(clean[first]))
-        return {"iw_nll": iw_nll, "iw_gain": neg_elbo - iw_nll, "iw_images": images}
+        return {
+            "iw_nll": iw_nll,
+            "iw_gain": neg_elbo - iw_nll,
+            "iw_samples": float(config.evaluation.iw_samples),
+            "iw_images": float(len(clean[first])),
+        }
 
     def _by_predicted_classes(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """What a conditional model does where nobody tells it the classes, as it is published."""
@@ -305,6 +309,8 @@ class Evaluator:
         not find there what it was told.
         """
         part = self._split(split).take(limit)
+        if split == "train":
+            part = binarising.as_evaluated(part, config.data.binarise)
         if not conditional:
             return part, None
         with arithmetic("fp32", self.device):
