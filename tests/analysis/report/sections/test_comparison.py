@@ -189,7 +189,7 @@ def test_the_first_figure_would_mix_splits_or_hide_a_baseline() -> None:
     assert plot.alt.startswith("test MSE: trial ")
     assert "(winner)" in plot.alt
     assert "(reference)" in plot.alt
-    for name in ("wiener", "lookup", "do nothing"):
+    for name in ("Wiener filter", "look-up", "noisy input"):
         assert name in plot.alt
     assert "validation" not in plot.alt
     assert len(plot.spec["layout"]["shapes"]) == 2, "do nothing lies off the axis"
