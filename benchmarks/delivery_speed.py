@@ -52,7 +52,7 @@ DATA = [
     for context, size in (("training", 50_000), ("validation", 10_000))
 ]
 WEIGHTS_BYTES = 100_000
-WARM_UP_RUNS = 40
+WARM_UP_RUNS = 20
 
 
 def warm_up(uri: str, folder: Path) -> None:

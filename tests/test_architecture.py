@@ -26,7 +26,8 @@ FORBIDDEN = {
     "studies/workers": {"mlflow", "analysis", "studies.runner"},
     "studies/runner": {"mlflow", *ROOMS_OF_ANALYSIS - {STATISTICS}},
     "analysis/statistics": {
-        *("ray", "mlflow", "torch", "studies", "vae_trainables"),
+        *("ray", "mlflow", "torch", "vae_trainables"),
+        *(f"studies.{room}" for room in ("runner", "workers", "scheduling", "ledger")),
         *ROOMS_OF_ANALYSIS - {STATISTICS},
     },
     "analysis": {"ray", "studies.runner", "studies.workers", "studies.scheduling"},

@@ -11,6 +11,7 @@ from analysis.figures.base import (
     Plot,
     Spec,
     axis,
+    epoch_axis,
     panels,
     paper_legend,
     rounded,
@@ -56,7 +57,8 @@ def spec(courses: Courses) -> Spec:
         }
         for curve, color in zip(courses.curves, CLASS_COLORS, strict=False)
     ]  # fmt: skip
-    return {"data": traces, "layout": {"xaxis": axis("epoch"), "yaxis": axis("")}}
+    last = max((epoch for curve in courses.curves for epoch in curve.epochs), default=1)
+    return {"data": traces, "layout": {"xaxis": epoch_axis(last), "yaxis": axis("")}}
 
 
 def draw(courses: Courses) -> Figure:

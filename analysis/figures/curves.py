@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, PER_CURVE, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.base import (
+    COLORS,
+    PER_CURVE,
+    Plot,
+    Spec,
+    axis,
+    epoch_axis,
+    panels,
+    paper_legend,
+    rounded,
+)
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import StudyResults
 
@@ -182,7 +192,7 @@ def spec(curves: Curves, view: View | None = None) -> Spec:
     y_axis = axis("")
     if limits := view.limits if view else visible_range(curves):
         y_axis["range"] = list(limits)
-    x_axis = axis("epoch")
+    x_axis = epoch_axis(max((curve.epochs[-1] for curve in curves.curves), default=1))
     if view:
         x_axis["range"] = [0.5, view.epochs + 0.5]
     layout = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from studies.archive import unpacking
@@ -48,7 +49,8 @@ def tell(uri: str, folder: Path, study: str) -> None:
     Cursor(spool).advance(0)
     lock = hold_lock(spool)
     try:
-        whole = Sender(spool, uri, None).run()
+        sender = Sender(spool, uri, None)
+        whole = sender.run() and _closed(sender)
     finally:
         lock.close()
     if not whole:
@@ -56,6 +58,16 @@ def tell(uri: str, folder: Path, study: str) -> None:
             f"unpacked, but the tracker did not take all of it ({read_state(spool).error}): send "
             f"the rest with python -m studies.tracker.sender {spool}"
         )
+
+
+def _closed(sender: Sender) -> bool:
+    """Whether the runs that were under way when the study was packed are closed, as there."""
+    try:
+        sender.abandon()
+    except Exception as error:  # a tracker raises anything
+        print(f"note: runs stay open: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 class UndeliveredError(StudyError):

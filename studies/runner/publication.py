@@ -88,7 +88,8 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
                 lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
         confirmed = confirmation.judged(plan, ledger)
         if confirmed is not None and (verdict := confirmation.sentence(confirmed)):
-            lines.append(f"**Confirmed:** {verdict}. In brackets: 95 % intervals.")
+            said = f"**Confirmed:** {verdict}. In brackets: 95 % intervals."
+            lines.insert(1, said)  # the rest MLflow shows on demand
     return "\n\n".join(lines)
 
 

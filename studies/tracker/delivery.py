@@ -192,14 +192,17 @@ class Delivery:
         if news.end is not None and not news.again:
             self._terminate(writer, run, *news.end)
 
-    def abandon(self) -> None:
-        """The driver is gone: no run may stay RUNNING. A resumed study opens them again."""
+    def abandon(self, last: Mapping[str, int]) -> None:
+        """The driver is gone: no run may stay RUNNING. A resumed study opens them again.
+
+        last: when each was last heard of, in ms: then it ended.
+        """
         reason = {names.STATUS: "interrupted", names.REASON: "the driver was killed"}
         with self._writing() as writer:
-            for run in self.runs.values():
+            for key, run in self.runs.items():
                 if run.status == "RUNNING":
                     self._send(writer, run, _News(tags=dict(reason)))
-                    self._terminate(writer, run, "KILLED", None)
+                    self._terminate(writer, run, "KILLED", last.get(key))
 
     @contextmanager
     def _writing(self) -> Iterator[Writer]:

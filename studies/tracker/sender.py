@@ -140,12 +140,20 @@ class Sender:
         if self.driver is None or self._spooled != self.end:
             return True  # a later driver is at work on them
         try:
-            self.delivery = self.delivery or self._connect()
-            self.delivery.abandon()
+            self.abandon()
         except Exception as error:
             self._tell(self._line(error))
             return False
         return True
+
+    def abandon(self) -> None:
+        """Close the runs that a driver has left open; raises what the tracker raises."""
+        last: dict[str, int] = {}
+        for event in read_events(self.folder / "events.jsonl", 0, sys.maxsize).events:
+            key = str(event.get("key"))
+            last[key] = max(last.get(key, 0), event.get("time", 0))
+        self.delivery = self.delivery or self._connect()
+        self.delivery.abandon({key: time for key, time in last.items() if time})
 
     def _deliver_some(self) -> tuple[bool, bool]:
         """Deliver one batch; (made progress, met the end of the study's session)."""

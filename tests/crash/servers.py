@@ -79,7 +79,8 @@ class MlflowServer:
             *("--artifacts-destination", str(self.folder / "artifacts")),
             *("--workers", str(self.workers)),
         ]
-        self.process = Process(command, {}, self.folder / "server.log")
+        env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight more import MLflow
+        self.process = Process(command, env, self.folder / "server.log")
         wait_until(self.answers, "mlflow server answers")
 
     def answers(self) -> bool:

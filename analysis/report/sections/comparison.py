@@ -212,13 +212,13 @@ def comparison_table(entries: list[Entry], bound: str = "") -> Table:
     most = max((entry.images or 0 for entry in entries), default=0)
     rows = [_row(entry, present, most) for entry in entries]
     columns = [Column("name", "what")]
-    if any(entry.meaning for entry in entries):
-        columns.append(Column("meaning", "what it does"))
-    if any(entry.images for entry in entries):
-        columns.append(Column("images", "images", spec="d"))
     for name in present:
         limits = {"low": f"{name}_low", "high": f"{name}_high"} if name in spread else {}
         columns.append(Column.of(quantity(name), name, **limits))
+    if any(entry.images for entry in entries):
+        columns.append(Column("images", "images", spec="d"))
+    if any(entry.meaning for entry in entries):
+        columns.append(Column("meaning", "what it does"))
     split = SPLITS.get(entries[0].split, entries[0].split) if entries else "no"
     note = "" if split == "test" else (
         "Scores of single trials are chosen as the best of many, so they flatter. "

@@ -127,6 +127,20 @@ def test_a_tracker_is_told_once_however_often_it_is_unpacked(archive: Path, tmp_
 
 
 @pytest.mark.slow
+def test_what_was_under_way_is_closed_in_the_new_tracker(tmp_path: Path) -> None:
+    folder = made(tmp_path / "there/kept")
+    events = folder / "spool/events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(lines[:4]))  # killed after the trial's second epoch
+    telling.tell(f"sqlite:///{tmp_path}/m.db", folder, "kept")
+    client = MlflowClient(f"sqlite:///{tmp_path}/m.db")
+    runs = client.search_runs([client.get_experiment_by_name("kept").experiment_id])
+    ends = {run.data.tags.get(names.TRIAL, ""): run.info for run in runs}
+    assert {key: end.status for key, end in ends.items()} == {"": "KILLED", "0000": "KILLED"}
+    assert ends["0000"].end_time == 102
+
+
+@pytest.mark.slow
 def test_another_study_of_the_same_name_is_left_alone(archive: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/shared.db"
     other = made(tmp_path / "other/kept", began=6)

@@ -76,22 +76,22 @@ def test_figures_are_those_of_a_paired_t_test(plan: Plan, ledger: Ledger) -> Non
     assert judged is not None
     figures = confirmation.figures(judged)
     test = stats.ttest_rel(theirs, ours)
-    assert figures["confirmed/p"] == pytest.approx(test.pvalue)
+    assert figures["verdict/p"] == pytest.approx(test.pvalue)
     low, high = test.confidence_interval(0.95)
-    assert figures["confirmed/winner better by low"] == pytest.approx(low)
-    assert figures["confirmed/winner better by high"] == pytest.approx(high)
+    assert figures["verdict/winner better by low"] == pytest.approx(low)
+    assert figures["verdict/winner better by high"] == pytest.approx(high)
     low, high = stats.ttest_1samp(ours, 0).confidence_interval(0.95)
-    assert figures["confirmed/winner test mse low"] == pytest.approx(low)
-    assert figures["confirmed/reference test mse"] == pytest.approx(0.22)
-    assert figures["confirmed/winner seeds"] == 3
+    assert figures["verdict/winner test mse low"] == pytest.approx(low)
+    assert figures["verdict/reference test mse"] == pytest.approx(0.22)
+    assert figures["verdict/winner seeds"] == 3
 
 
 def test_one_seed_has_a_mean_and_no_interval_or_p(plan: Plan, ledger: Ledger) -> None:
     confirm(plan, ledger, {"0001": [0.1, *[float("nan")] * 2], "0000": [0.2] * 3})
     judged = confirmation.judged(plan, ledger)
     assert judged is not None
-    assert "confirmed/winner test mse low" not in confirmation.figures(judged)
-    assert "confirmed/p" not in confirmation.figures(judged)
+    assert "verdict/winner test mse low" not in confirmation.figures(judged)
+    assert "verdict/p" not in confirmation.figures(judged)
     assert "one seed says nothing" in confirmation.sentence(judged)
 
 

@@ -115,9 +115,9 @@ def test_a_confirmation_is_told_once_and_again_when_it_has_changed(
     assert len(told) == 1
     study(confirm_top=1, confirm_seeds=3, confirm_only=True)
     *_, last = told = [e for e in events(tmp_path / "crash") if e["event"] == "result"]
-    assert [e["values"]["confirmed/winner seeds"] for e in told] == [2, 3]
+    assert [e["values"]["verdict/winner seeds"] for e in told] == [2, 3]
     assert told[0]["epoch"] < last["epoch"]
-    assert last["values"]["confirmed/p"] > 0
+    assert last["values"]["verdict/p"] > 0
     tags = [e["tags"] for e in events(tmp_path / "crash") if e["event"] == "tags" and not e["key"]]
     assert any(names.VERDICT in tag and names.WINNER in tag for tag in tags)
 
@@ -135,7 +135,7 @@ def test_mlflow_is_told_of_a_confirmation_what_the_report_finds(
     judged = findings(results)
     assert judged is not None
     confirmation, _ = judged
-    logged = {k: v for k, v in run.data.metrics.items() if k.startswith("confirmed/")}
+    logged = {k: v for k, v in run.data.metrics.items() if k.startswith("verdict/")}
     assert logged == pytest.approx(runner_confirmation.figures(confirmation), rel=1e-12)
     assert len(logged) >= 4
     assert run.data.params["trials"] == "2"

@@ -153,8 +153,9 @@ def test_two_runs_of_one_trial_become_one(study: tuple[str, str, str]) -> None:
 def test_a_dead_drivers_runs_are_closed_and_opened_again(study: tuple[str, str, str]) -> None:
     delivery = Delivery(*study)
     delivery.deliver(STORY[:4])
-    delivery.abandon()
+    delivery.abandon({"0000": 103})
     assert {r.info.status for r in runs(delivery).values()} == {"KILLED"}
+    assert runs(delivery)["0000"].info.end_time == 103
     again = Delivery(*study)
     again.deliver([run_event(""), run_event("0000")])
     assert {r.info.status for r in runs(again).values()} == {"RUNNING"}

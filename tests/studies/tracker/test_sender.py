@@ -42,7 +42,7 @@ class FakeDelivery:
             else:
                 self.heard.append(event.get("n", event.get("path")))
 
-    def abandon(self) -> None:
+    def abandon(self, last: dict[str, int]) -> None:
         self.abandoned = True
 
 

@@ -74,7 +74,8 @@ def test_the_table_would_print_other_numbers_than_the_tracker_holds() -> None:
         for split in ("test", "val")
     )
     headers = [column.header for column in tested.columns]
-    assert headers[:5] == ["what", "what it does", "images", "MSE", "PSNR (dB)"]
+    assert headers[:3] == ["what", "MSE", "PSNR (dB)"]
+    assert headers[-2:] == ["images", "what it does"]
     assert "95 % intervals" in tested.note
     winner = results.winner
     assert winner is not None
