@@ -6,6 +6,7 @@ what differs between them: pixels, bound, images, training. Everything is read f
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,9 @@ WITHIN = 0.5
 NLL = "test/iw_nll"
 PUBLISHED_KIND = "gated_mlp_vae"
 PUBLISHED_SHAPE = {"hidden": (300, 300), "latent_dim": 40, "width": 1.0, "binarise": "dynamic"}
+
+
+PLACES = ("--storage", "--data-dir", "--data", "--tracking-uri")
 
 
 class NothingToCompareError(Exception):
@@ -132,9 +136,14 @@ def training_of(config: TrialConfig, records: Iterable[Record]) -> str:
 
 def bound_of(group: Group) -> str:
     """The bound of -log p(x) and on how many images, from what the runs say."""
-    samples = summary(group.values("test/iw_samples"), ",.0f")
-    images = summary(group.values("test/iw_images"), ",.0f")
+    samples, images = (_counts(group.values(f"test/iw_{what}")) for what in ("samples", "images"))
     return f"importance-weighted, k = {samples}, first {images} test images"
+
+
+def _counts(values: list[float | None]) -> str:
+    """Whole numbers, each once; a dash where nothing is known."""
+    numbers = sorted({int(value) for value in values if value is not None})
+    return " or ".join(f"{number:,}" for number in numbers) or format_number(None, "d")
 
 
 def table(dataset: str, ours: list[Group]) -> Table:
@@ -241,11 +250,20 @@ def origins(tracker: Tracker, ours: list[Group]) -> str:
         facts = pd.read_json(path, typ="series").to_dict() if path else {}
         started = datetime.fromtimestamp((record.start_ms or 0) / 1000, UTC)
         lines.append(
-            f"- {record.tags.get(names.STUDY)}: `{facts.get('command', '?')}`, {started:%Y-%m-%d}, "
+            f"- {record.tags.get(names.STUDY)}: `{portable(str(facts.get('command', '?')))}`, "
+            f"{started:%Y-%m-%d}, "
             f"{facts.get('machine', {}).get('cpu', 'unknown machine')}, "
             f"commit {str(facts.get('git', {}).get('commit'))[:12]}"
         )
     return "\n".join(lines)
+
+
+def portable(command: str) -> str:
+    """A study's command without what says where its data and its records are."""
+    words = shlex.split(command)
+    where = {i for i, word in enumerate(words) if word.partition("=")[0] in PLACES}
+    values = {i + 1 for i in where if "=" not in words[i]}
+    return shlex.join(word for i, word in enumerate(words) if i not in where | values)
 
 
 def page(tracker: Tracker, dataset: str) -> str:

@@ -99,6 +99,21 @@ def test_the_verdict_is_of_the_published_network(nll: float, said: str) -> None:
     assert "lr 0.0005" not in text  # it does not differ
 
 
+def test_a_command_is_shown_without_its_places() -> None:
+    given = "python -m studies.x --seeds 3 --storage /a/b --data-dir=/c --set 'hidden=[3, 3]'"
+    assert literature.portable(given) == "python -m studies.x --seeds 3 --set 'hidden=[3, 3]'"
+
+
+def test_the_bound_says_its_samples_and_images() -> None:
+    metrics = {literature.NLL: 90.0, "test/iw_samples": 500.0, "test/iw_images": 10_000.0}
+    one = Record("0" * 32, "FINISHED", None, None, metrics=metrics)
+    other = replace(one, metrics=metrics | {"test/iw_samples": 5_000.0})
+    said = literature.bound_of(Group(REFERENCE, (one, other)))
+    assert said == "importance-weighted, k = 500 or 5,000, first 10,000 test images"
+    silent = Group(REFERENCE, (replace(one, metrics={literature.NLL: 90.0}),))
+    assert "k = –, first – test" in literature.bound_of(silent)
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [("kmnist", "no density of kmnist is listed"), ("mnist", "studies.published_vae --reference")],
