@@ -33,13 +33,14 @@ class Format(StrEnum):
 def of_study(results: StudyResults) -> dict[str, Table]:
     """The tables of a study's report by the names of their files: comparisons, findings, space."""
     from analysis.report.page import TableBlock
-    from analysis.report.sections import comparison, confirmed, overview, search
+    from analysis.report.sections import audit, comparison, confirmed, overview, search
 
     sections = (
         comparison.section(results, comparison.entries_of(results)),
         confirmed.section(results),
         overview.spent_section(results),
         search.pareto(results),
+        audit.section(results),
     )
     blocks = (block for section in sections if section for block in section.blocks)
     return {block.stem: block.table for block in blocks if isinstance(block, TableBlock)}

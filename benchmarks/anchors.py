@@ -82,7 +82,7 @@ def train(config: TrialConfig, data: TrialData) -> dict[str, float]:
             flush=True,
         )
     seconds = time.process_time() - started
-    found = trial.evaluator.test(trial.model, config)
+    found = trial.evaluator.test(trial.model, config).figures
     return {name.removeprefix("test/"): v for name, v in found.items()} | {"cpu_s": seconds}
 
 

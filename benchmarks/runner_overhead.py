@@ -96,12 +96,12 @@ class SimulatedCohort(Bare):
     def step(self) -> dict[str, Any]:
         """All records at once."""
         letters = ray.get(self.mailbox.take.remote(self.name))
-        texts = [
-            [letter["key"], record(TrialConfig.model_validate_json(letter["config"]), 1).to_json()]
+        reports = [
+            (letter["key"], record(TrialConfig.model_validate_json(letter["config"]), 1))
             for letter in letters
             if "key" in letter
         ]
-        return {"records": json.dumps(texts), "evicted": "[]", "slots": self.slots}
+        return cohorts.epoch_result(reports, slots=self.slots)
 
 
 class Office:

@@ -27,6 +27,9 @@ METRICS = {
     "beta, lr": "at the epoch's last step",
     "study/...": "of the parent run, step = epochs trained by all trials: best objective so far, "
     "finished, pruned and failed trials, epochs, epochs per second",
+    "verdict/...": "of the parent run, of a confirmation: winner's and reference's mean of the "
+    "objective on test images with the ends of its 95 % interval, by how much the winner is better "
+    "(positive, whatever the direction), p of the paired t test and after Holm's correction",
     "time/epoch_s, time/eval_s": "seconds of training and of evaluation",
     "system/worker_s, system/waited_s": "seconds that the trial's worker spent on it so far, and "
     "was without anything to train before its epochs; of a worker that trains several trials at "
@@ -41,9 +44,9 @@ METRICS = {
     "worker's share of their time; only where the machine tells (NVML, RAPL)",
     "test/...": "as val/, opened once, at the end of confirmation and reference trials",
     "test/probe, test/knn": "accuracy on codes: logistic regression, 10 nearest neighbours",
-    "test/iw_nll": "bound on -log p(x) by 64 weighted samples, on the first test images; nats",
+    "test/iw_nll": "bound on -log p(x) by weighted samples, on the first test images; nats",
     "test/iw_gain": "by how much that is tighter than the -ELBO of the same images and samples",
-    "test/iw_images": "how many images those are",
+    "test/iw_samples, test/iw_images": "how many samples per image, how many images",
     "test/predicted_mse, test/predicted_psnr, test/predicted_ssim": "of conditional kinds that are "
     "given the true classes: the same where a classifier predicts them from the noisy image",
     "test/class_accuracy": "of conditional kinds: how often that classifier is right",
@@ -66,6 +69,9 @@ TAGS = {
     names.RANDOM: "backend of its random numbers, for its repetition: generator or counter",
     names.WAY: "how its epochs were trained: alone, and why; or in a cohort, and how",
     names.TEST_OPENED: "when the trial looked at test images, milliseconds since 1970",
+    names.WINNER: "of the parent run: the trial that the search put first, where it was confirmed",
+    names.VERDICT: "of the parent run: whether that trial is better than the reference, certainly",
+    names.NOW: "and a setting's name: its value now; MLflow keeps a parameter as first logged",
     names.KIND: "the module of the study",
     names.DATASET: "the data set",
     names.COMMIT: "the checkout's commit",

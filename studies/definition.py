@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from studies.errors import InputError
 from vae_trainables.config import Evaluation, TrialConfig
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 Direction = Literal["minimize", "maximize"]
 Space = Callable[["optuna.Trial"], dict[str, Any]]
+DEFAULT_SPACE = "default"
+"""Name of the space that a study searches unless `--space` says otherwise."""
+SHOW = "show"
+"""What `--space` takes in place of a name, to print the spaces; no space is called so."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class StudyDefinition:
     kind: the file's name without `.py`, as in `python -m studies.<kind>`.
     reference: the configuration every result is compared with; always the first trial.
     space: define-by-run Optuna space; returns the fields of `reference` that it changes.
+    other_spaces: further ones that `--space NAME` chooses, by name. The reference lies in each.
     objectives: what may be optimised, by the name used with `--objective`; the first is default.
     prune_on: the single metric that early stopping of trials (ASHA) compares, at epochs in which
         each trial's β is as large as it will be. It need not be an objective.
@@ -89,11 +95,31 @@ class StudyDefinition:
     space: Space
     objectives: Mapping[str, Objective]
     prune_on: Objective
+    other_spaces: Mapping[str, Space] = field(default_factory=dict)
     reference_choices: Mapping[str, Any] = field(default_factory=dict)
     companions: tuple[TrialConfig, ...] = ()
     data: Callable[[], Mapping[str, Any]] | None = None
     source: Source | None = None
     path: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (DEFAULT_SPACE, SHOW):
+            if name in self.other_spaces:
+                raise ValueError(f"no other space can be called {name!r}: --space keeps that word")
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """All spaces by name, the default first."""
+        return {DEFAULT_SPACE: self.space, **self.other_spaces}
+
+    def searching(self, name: str) -> StudyDefinition:
+        """The same study in its space of that name; InputError where it has none."""
+        if name not in self.spaces:
+            raise InputError(
+                f"--space {name!r} is unknown; {self.kind} has {', '.join(self.spaces)}, and "
+                f"--space {SHOW} prints them"
+            )
+        return replace(self, space=self.spaces[name])
 
     @property
     def command(self) -> str:

@@ -1,4 +1,8 @@
-"""R2: denoising VAE with SupCon on Fashion-MNIST, and the space around it."""
+"""R2: denoising VAE with SupCon on Fashion-MNIST, and the space around it.
+
+The wide space holds other families too. Its likelihoods are densities over different things: −ELBO
+compares its trials of one likelihood only, MSE and probe compare all.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from studies import families
 from studies.definition import Objective, StudyDefinition
 from vae_trainables.config import TrialConfig
 
@@ -44,11 +49,27 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
+def wide(trial: optuna.Trial) -> dict[str, Any]:
+    """Every family that denoises through a code, its capacity, loss and descent."""
+    kinds = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae", "mlp_ae", "conv_ae"]
+    fields = families.model(trial, kinds, latent=(4, 256), width=2.0)
+    return {
+        **fields,
+        "noise_factor": trial.suggest_float("noise_factor", 0.2, 0.7),
+        **families.reconstruction(trial, ["bernoulli", "continuous_bernoulli", "sigma"]),
+        **families.divergence(trial, fields["kind"], beta=(1e-4, 4.0), warmup=(1, 10)),
+        **families.contrast(trial),
+        **families.descent(trial),
+    }
+
+
 STUDY = StudyDefinition(
     kind="denoise_sweep",
     title="Denoising VAE with supervised contrastive codes on Fashion-MNIST",
     reference=REFERENCE,
     space=space,
+    other_spaces={"wide": wide},
+    reference_choices={"supcon": True},
     objectives={
         "denoise": Objective("val/mse", "minimize"),
         "probe": Objective("val/probe", "maximize", evaluation="probe"),

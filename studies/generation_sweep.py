@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from studies import families
 from studies.definition import Objective, StudyDefinition
 from vae_trainables.config import TrialConfig
 
@@ -45,6 +46,18 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
+def wide(trial: optuna.Trial) -> dict[str, Any]:
+    """Every family with a prior to sample, its capacity, loss and descent."""
+    kinds = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae"]
+    fields = families.model(trial, kinds, latent=(4, 128), width=2.0)
+    return {
+        **fields,
+        **families.reconstruction(trial, ["bernoulli", "continuous_bernoulli", "sigma"]),
+        **families.divergence(trial, fields["kind"], beta=(0.01, 8.0), warmup=(0, 12)),
+        **families.descent(trial),
+    }
+
+
 FRECHET = Objective("val/frechet", "minimize", evaluation="frechet")
 
 STUDY = StudyDefinition(
@@ -52,6 +65,7 @@ STUDY = StudyDefinition(
     title="Generative convolutional VAE on Fashion-MNIST",
     reference=REFERENCE,
     space=space,
+    other_spaces={"wide": wide},
     objectives={"frechet": FRECHET, "elbo": Objective("val/neg_elbo", "minimize")},
     prune_on=FRECHET,
 )

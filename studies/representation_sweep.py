@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from studies import families
 from studies.definition import Objective, StudyDefinition
 from vae_trainables.config import TrialConfig
 
@@ -40,6 +41,20 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
+def wide(trial: optuna.Trial) -> dict[str, Any]:
+    """Every family with codes, training noise, loss and descent; −ELBO of one likelihood."""
+    kinds = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae", "mlp_ae", "conv_ae"]
+    fields = families.model(trial, kinds, latent=(4, 128), width=2.0)
+    return {
+        **fields,
+        "noise_factor": trial.suggest_float("noise_factor", 0.0, 0.6),
+        **families.reconstruction(trial),
+        **families.divergence(trial, fields["kind"], beta=(1e-3, 8.0), warmup=(0, 6)),
+        **families.contrast(trial),
+        **families.descent(trial),
+    }
+
+
 PROBE = Objective("val/probe", "maximize", evaluation="probe")
 
 STUDY = StudyDefinition(
@@ -47,6 +62,7 @@ STUDY = StudyDefinition(
     title="Codes of a convolutional VAE for a downstream classifier on Fashion-MNIST",
     reference=REFERENCE,
     space=space,
+    other_spaces={"wide": wide},
     objectives={
         "probe": PROBE,
         "elbo": Objective("val/neg_elbo", "minimize"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 
+from studies import families
 from studies.definition import Objective, StudyDefinition
 from vae_trainables.config import TrialConfig
 
@@ -42,11 +43,24 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
     return parameters
 
 
+def wide(trial: optuna.Trial) -> dict[str, Any]:
+    """Further families of both, capacity, β's schedule, descent; one likelihood, for −ELBO."""
+    kinds = ["mlp_vae", "mlp_ae", "conv_vae", "conv_ae", "res_conv_vae", "hier_conv_vae"]
+    fields = families.model(trial, kinds, latent=(2, 64), width=2.0)
+    return {
+        **fields,
+        **families.divergence(trial, fields["kind"], beta=(0.05, 8.0), warmup=(0, 10)),
+        **families.descent(trial),
+    }
+
+
 STUDY = StudyDefinition(
     kind="vae_vs_ae",
     title="VAE against standard autoencoder on MNIST",
     reference=REFERENCE,
     space=space,
+    other_spaces={"wide": wide},
+    reference_choices={"layers": 1},
     objectives={
         "mse": Objective("val/mse", "minimize"),
         "recon": Objective("val/recon", "minimize"),

@@ -21,8 +21,8 @@ class Kind:
     conditional: is told the class of what it encodes and decodes.
     latent: has codes at all.
     settings: hyperparameters of its own, beside those of ModelConfig.
-    bound_images: on how many test images log p(x) is bounded, each by 64 passes: fewer where one
-        takes several times a ConvVAE's time.
+    bound_images: on how many test images log p(x) is bounded unless `iw_images` says: fewer where
+        a pass takes several times a ConvVAE's time.
     origin: name of the module that registered an own kind; "" for those of this package.
     """
 
@@ -39,6 +39,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "mlp_ae": Kind("vae_trainables.models.mlp", variational=False),
     "mlp_vae": Kind("vae_trainables.models.mlp"),
+    "gated_mlp_vae": Kind("vae_trainables.models.gated_mlp"),
     "conv_ae": Kind("vae_trainables.models.conv", variational=False),
     "conv_vae": Kind("vae_trainables.models.conv"),
     "res_conv_vae": Kind("vae_trainables.models.residual", bound_images=64),

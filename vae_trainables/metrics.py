@@ -42,8 +42,8 @@ OWN: dict[str, Metric] = {}
 """Metrics that users' files have registered, by name."""
 NAMES = Vocabulary(
     "metric", "mse", "psnr", "ssim", "recon", "kl", "neg_elbo", "loss", "supcon", "active_units",
-    "probe", "knn", "frechet", "iw_nll", "iw_gain", "iw_images", "class_accuracy", "predicted_mse",
-    "predicted_psnr", "predicted_ssim", "n", "name", "split", "kind", "factor",
+    "probe", "knn", "frechet", "iw_nll", "iw_gain", "iw_samples", "iw_images", "class_accuracy",
+    "predicted_mse", "predicted_psnr", "predicted_ssim", "n", "name", "split", "kind", "factor",
 )  # fmt: skip
 """Of this package's figures and of what stands beside them in its tables, and of own metrics."""
 

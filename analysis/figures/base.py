@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 
+PER_TRIAL = "trials"  # a trace's `meta`: its texts are the keys of its points' trials,
+PER_CURVE = "curves"  # or of those of its curves, which gaps in x keep apart
+
 COLORS = {
     "--best": "#c8375a",
     "--reference": "#1769aa",
@@ -31,7 +34,7 @@ CLASS_COLORS = (
     "#3b78c2", "#e08a2b", "#3f9b57", "#d2504f", "#8f6bc1",
     "#94694f", "#d674b1", "#7f8790", "#a8a431", "#27a3b4",
 )  # fmt: skip
-SEQUENTIAL = "Viridis"
+FEW_EPOCHS = 10  # of which each has its tick
 PANEL = (4.2, 3.0)  # inches of one panel on paper
 
 
@@ -61,6 +64,11 @@ def axis(title: str, *, log: bool = False, **extra: Any) -> Spec:
     if title:
         scale["title"] = {"text": title}
     return {"automargin": True, **scale, **extra}
+
+
+def epoch_axis(last: int) -> Spec:
+    """The axis of epochs 1 to `last`: no ticks between whole ones."""
+    return axis("epoch", dtick=1) if last <= FEW_EPOCHS else axis("epoch")
 
 
 def log_ticks(low: float, high: float) -> Spec:

@@ -1,4 +1,4 @@
-"""Quality of winner and reference class by class, with intervals over images."""
+"""Quality of winner and reference class by class, with intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROLES = {"winner": "--best", "reference": "--reference"}
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes by name from top to bottom, the worst of the first model first."""
+    """Classes by name from top to bottom, those first on which the first model does worst."""
 
     metric: str
     names: tuple[str, ...]
@@ -41,7 +41,8 @@ class Classes:
 def info(metric: str, qualities: Sequence[ClassQuality], names: Sequence[str]) -> Classes:
     """`names` are those of the classes, in the order of `qualities`, which must not be empty."""
     role = next(iter(qualities[0].scores))
-    order = sorted(range(len(names)), key=lambda place: qualities[place].scores[role].mean)
+    rising = 1 if quantity(metric).direction == "maximize" else -1
+    order = sorted(range(len(names)), key=lambda place: rising * qualities[place].scores[role].mean)
     return Classes(
         metric, tuple(names[place] for place in order), tuple(qualities[place] for place in order)
     )
@@ -115,4 +116,5 @@ def draw(classes: Classes) -> Figure:
 
 def plot(classes: Classes) -> Plot:
     """The figure."""
-    return Plot("per_class", "", describe(classes), "", spec(classes), lambda: draw(classes))
+    name = f"per_class_{classes.metric.rpartition('/')[2]}"
+    return Plot(name, "", describe(classes), "", spec(classes), lambda: draw(classes))

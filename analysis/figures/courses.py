@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.figures.base import CLASS_COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.base import (
+    CLASS_COLORS,
+    PER_TRIAL,
+    Plot,
+    Spec,
+    axis,
+    epoch_axis,
+    panels,
+    paper_legend,
+    rounded,
+)
 from analysis.figures.curves import Curve
 from analysis.statistics.quantities import Quantity, quantity
 
@@ -41,11 +51,14 @@ def spec(courses: Courses) -> Spec:
         {
             "type": "scatter", "mode": "lines+markers", "name": f"trial {curve.trial}",
             "x": list(curve.epochs), "y": rounded(curve.values),
+            "meta": PER_TRIAL, "text": [curve.trial] * len(curve.epochs),
+            "hovertemplate": "trial %{text}<br>epoch %{x}: %{y:.5g}<extra></extra>",
             "line": {"color": color, "width": 2}, "marker": {"size": 5, "color": color},
         }
         for curve, color in zip(courses.curves, CLASS_COLORS, strict=False)
     ]  # fmt: skip
-    return {"data": traces, "layout": {"xaxis": axis("epoch"), "yaxis": axis("")}}
+    last = max((epoch for curve in courses.curves for epoch in curve.epochs), default=1)
+    return {"data": traces, "layout": {"xaxis": epoch_axis(last), "yaxis": axis("")}}
 
 
 def draw(courses: Courses) -> Figure:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.base import (
+    COLORS,
+    PER_CURVE,
+    Plot,
+    Spec,
+    axis,
+    epoch_axis,
+    panels,
+    paper_legend,
+    rounded,
+)
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import StudyResults
 
@@ -165,12 +175,13 @@ def spec(curves: Curves, view: View | None = None) -> Spec:
         members = curves.of(group)
         if not members:
             continue
-        x, y, names = _joined(members)
+        x, y = _joined(members)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines" if len(x) > len(members) * 2 else "lines+markers",
-                "name": label, "x": x, "y": rounded(y), "text": names, "connectgaps": False,
+                "name": label, "x": x, "y": rounded(y), "connectgaps": False,
+                "meta": PER_CURVE, "text": [curve.trial for curve in members],
                 "line": {"color": color, "width": width},
                 "opacity": 1.0 if width > 2 else 0.45,
                 "hovertemplate": (
@@ -181,7 +192,7 @@ def spec(curves: Curves, view: View | None = None) -> Spec:
     y_axis = axis("")
     if limits := view.limits if view else visible_range(curves):
         y_axis["range"] = list(limits)
-    x_axis = axis("epoch")
+    x_axis = epoch_axis(max((curve.epochs[-1] for curve in curves.curves), default=1))
     if view:
         x_axis["range"] = [0.5, view.epochs + 0.5]
     layout = {
@@ -190,15 +201,13 @@ def spec(curves: Curves, view: View | None = None) -> Spec:
     return {"data": traces, "layout": layout}
 
 
-def _joined(members: Sequence[Curve]) -> tuple[list[int | None], list[float], list[str]]:
+def _joined(members: Sequence[Curve]) -> tuple[list[int | None], list[float]]:
     x: list[int | None] = []
     y: list[float] = []
-    names: list[str] = []
     for curve in members:
         x += [*curve.epochs, None]
         y += [*curve.values, float("nan")]
-        names += [curve.trial] * (len(curve.epochs) + 1)
-    return x, y, names
+    return x, y
 
 
 def draw(axes: Axes, curves: Curves, view: View | None = None) -> None:

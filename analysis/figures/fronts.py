@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, Plot, Spec, axis, panels, paper_legend, rounded
+from analysis.figures.base import COLORS, PER_TRIAL, Plot, Spec, axis, panels, paper_legend, rounded
 from analysis.statistics.intervals import MeanInterval, mean_interval
 from analysis.statistics.pareto import ParetoFront, pareto_front
 from analysis.statistics.quantities import quantity
@@ -130,7 +130,7 @@ def spec(found: Front) -> Spec:
             "mode": "lines+markers" if points is found.members else "markers",
             "x": rounded([point[1] for point in points]),
             "y": rounded([point[2] for point in points]),
-            "text": [point[0] for point in points],
+            "meta": PER_TRIAL, "text": [point[0] for point in points],
             "line": {"color": color, "shape": "hv", "width": 1.5},
             "marker": {"color": color, "size": 5 if points is found.others else _size(label)},
             "opacity": 0.6 if points is found.others else 1,
@@ -159,7 +159,7 @@ def _confirmed_trace(confirmed: Sequence[Confirmed]) -> Spec:
         "type": "scatter", "mode": "markers", "name": "retrained: mean, 95 % interval",
         "x": rounded([estimate.mean for estimate in firsts]), "error_x": bars(firsts),
         "y": rounded([estimate.mean for estimate in seconds]), "error_y": bars(seconds),
-        "text": [configuration.trial for configuration in confirmed],
+        "meta": PER_TRIAL, "text": [configuration.trial for configuration in confirmed],
         "marker": {"color": "--other", "size": 8, "symbol": "x"},
         "hovertemplate": "trial %{text}, retrained<br>%{x:.5g}, %{y:.5g}<extra></extra>",
     }  # fmt: skip

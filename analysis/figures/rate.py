@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.figures.base import COLORS, SEQUENTIAL, Plot, Spec, axis, panels, rounded
+from analysis.figures.base import COLORS, PER_TRIAL, Plot, Spec, axis, panels, rounded
 from analysis.statistics.quantities import quantity
 from analysis.tracker.results import StudyResults
 from analysis.tracker.runs import METRIC, PARAM
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 1_500
 RATE, DISTORTION, BETA = METRIC + "val/kl", METRIC + "val/recon", PARAM + "beta"
+SCALE = ("#3b8bd6", "#c98a1f", "#d2395a")  # of β, from small: seen on light and on dark
 
 
 @dataclass(frozen=True)
@@ -101,26 +102,30 @@ def spec(plane: Plane) -> Spec:
         "title": {"text": "β"}, "tickvals": ticks.tolist(), "thickness": 12,
         "ticktext": [f"{10**tick:.2g}" for tick in ticks],
     }  # fmt: skip
+    scale = [[place / (len(SCALE) - 1), color] for place, color in enumerate(SCALE)]
     symbols = {"finished": "circle", "pruned": "circle-open"}
     cloud: Spec = {
         "type": "scatter", "mode": "markers", "name": "trials", "showlegend": False,
         "x": rounded(plane.rate), "y": rounded(plane.distortion),
-        "text": [
-            f"trial {key}, {status}, β {beta:.3g}"
-            for key, status, beta in zip(plane.trials, plane.statuses, plane.beta, strict=True)
+        "meta": PER_TRIAL, "text": list(plane.trials),
+        "customdata": [
+            f"{status}, β {beta:.3g}"
+            for status, beta in zip(plane.statuses, plane.beta, strict=True)
         ],
         "marker": {
-            "size": 8, "color": rounded(logs), "colorscale": SEQUENTIAL, "colorbar": bar,
+            "size": 8, "color": rounded(logs), "colorscale": scale, "colorbar": bar,
             "symbol": [symbols[status] for status in plane.statuses],
             "line": {"width": 1, "color": "--muted"},
         },
-        "hovertemplate": "%{text}<br>KL %{x:.4g}, reconstruction %{y:.5g}<extra></extra>",
+        "hovertemplate": (
+            "trial %{text}, %{customdata}<br>KL %{x:.4g}, reconstruction %{y:.5g}<extra></extra>"
+        ),
     }  # fmt: skip
     roles = [
         {
             "type": "scatter", "mode": "markers+text", "name": role, "showlegend": False,
             "x": rounded([plane.rate[place]]), "y": rounded([plane.distortion[place]]),
-            "text": [role], "textposition": "top center", "hoverinfo": "skip",
+            "text": [role], "textposition": _beside(plane, place), "hoverinfo": "skip",
             "marker": {"size": 16, "symbol": "circle-open", "color": _color(role),
                        "line": {"width": 2.5}},
         }
@@ -134,16 +139,23 @@ def spec(plane: Plane) -> Spec:
     return {"data": [cloud, *roles], "layout": layout}
 
 
+def _beside(plane: Plane, place: int) -> str:
+    """Where a point's name has room: on the side away from the nearer edge."""
+    middle = max(plane.rate) / 2
+    return "top right" if plane.rate[place] < middle else "top left"
+
+
 def _color(role: str) -> str:
     return {"winner": "--best", "reference": "--reference"}[role]
 
 
 def draw(plane: Plane) -> Figure:
     """For paper."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     figure, (axes,) = panels(1)
-    shown = axes.scatter(
-        plane.rate, plane.distortion, c=np.log10(plane.beta), s=10, cmap=SEQUENTIAL.lower()
-    )
+    colors = LinearSegmentedColormap.from_list("beta", SCALE)
+    shown = axes.scatter(plane.rate, plane.distortion, c=np.log10(plane.beta), s=10, cmap=colors)
     bar = figure.colorbar(shown, label="β", ax=axes)
     ticks = [tick for tick in bar.get_ticks() if math.isfinite(tick)]
     bar.set_ticks(ticks, labels=[f"{10**tick:.2g}" for tick in ticks])

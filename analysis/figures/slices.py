@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.figures.base import (
     COLORS,
+    PER_TRIAL,
     Plot,
     Spec,
     axis,
@@ -152,9 +153,9 @@ def spec(found: Slice) -> Spec:
         {
             "type": "scatter", "mode": "markers", "name": points.status,
             "x": rounded(places(found, points)),
-            "y": rounded(points.y), "text": list(points.trials),
+            "y": rounded(points.y), "meta": PER_TRIAL, "text": list(points.trials),
             "marker": {"color": STATUSES[points.status], "size": 5, "opacity": 0.55},
-            "customdata": [str(value) for value in points.x],
+            "customdata": [f"{x:.4g}" if isinstance(x, float) else x for x in points.x],
             "hovertemplate": "trial %{text}<br>%{customdata}: %{y:.5g}<extra></extra>",
         }
         for points in found.points

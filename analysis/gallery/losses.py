@@ -16,7 +16,6 @@ from analysis.gallery.wording import say
 from analysis.tables.table import Column, Table
 from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
-from vae_trainables.evaluation.evaluator import IW_SAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -222,9 +221,10 @@ def loss_table(subject: Subject) -> Table:
     gain = subject.record.metrics.get("test/iw_gain")
     if gain is not None:
         images = subject.record.metrics.get("test/iw_images")
+        samples = subject.config.evaluation.iw_samples
         first = "first test images" if images is None else f"first {images:.0f} test images"
         note += (
-            f" The bound on −log p(x) is by {IW_SAMPLES} weighted samples, on the {first}, and "
+            f" The bound on −log p(x) is by {samples} weighted samples, on the {first}, and "
             f"{gain:.2f} nats tighter than their −ELBO."
         )
     if is_r3(subject.config):

@@ -20,11 +20,12 @@ from torch import Tensor
 from analysis.classes import Language, class_name
 from analysis.models import sources, trained
 from analysis.models.trained import TrainedModel
-from analysis.tracker import runs
+from analysis.tracker import lookup
 from analysis.tracker.client import Record, Tracker
 from studies.tracker import names
 from vae_trainables import datasets, metrics
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import DataConfig, TrialConfig
+from vae_trainables.datasets import binarising
 from vae_trainables.datasets.splits import Split
 from vae_trainables.evaluation import evaluator as evaluation
 
@@ -36,8 +37,6 @@ HISTORY = (
     "beta",
     "lr",
 )
-ID_LENGTH = 32  # hex digits of an MLflow run id
-SHORTEST_ID = 6
 
 
 class GalleryError(Exception):
@@ -109,7 +108,7 @@ class Subject:
     @cached_property
     def train(self) -> Split:
         """The images that the trial learned from."""
-        return self.source.splits(("train",))["train"].take(self.config.data.train_size)
+        return self._train(self.config.data.train_size)
 
     @cached_property
     def probed(self) -> Split:
@@ -117,7 +116,12 @@ class Subject:
 
         A trial may learn from fewer (`train_size`).
         """
-        return self.source.splits(("train",))["train"].take(evaluation.PROBE_IMAGES)
+        return self._train(evaluation.PROBE_IMAGES)
+
+    def _train(self, count: int | None) -> Split:
+        """The first training images, in the form of the test images."""
+        train = self.source.splits(("train",))["train"].take(count)
+        return binarising.as_evaluated(train, self.config.data.binarise)
 
     @cached_property
     def clean(self) -> Tensor:
@@ -198,10 +202,10 @@ def open_subject(
     Raises TrackerError, WeightsError, DataError or GalleryError, each with one line for the user.
     """
     tracker = tracker or Tracker(tracking_uri)
-    record, others = find(tracker, run_id, study)
+    record, others = lookup.find(tracker, run_id, study)
     model = trained.load(tracker, record.run_id, record.tags.get(names.TRIAL, record.run_id[:8]))
     parent = _Study(tracker, record.tags.get(names.PARENT))
-    source = parent.source(model.config.data.dataset, data, data_dir)
+    source = parent.source(model.config.data, data, data_dir)
     parent.check_data(source)
     test = source.splits(("test",))["test"]
     return Subject(
@@ -215,53 +219,6 @@ def open_subject(
         _checked_pair(pair, len(test)),
         test=test,
     )
-
-
-def find(tracker: Tracker, run_id: str, study: str | None = None) -> tuple[Record, list[Record]]:
-    """The run whose id begins with `run_id`, or whose trial has that key, and the other trials.
-
-    A key such as 0005 comes before a run id that begins so; `study` says whose trial it is.
-    """
-    text = run_id.strip().lower()
-    studies = [study] if study else tracker.studies()
-    records_of = {name: tracker.records(name) for name in studies}
-    keyed = {
-        name: [(record, records) for record in records if record.tags.get(names.TRIAL) == text]
-        for name, records in records_of.items()
-    }
-    if len(several := [name for name, matches in keyed.items() if matches]) > 1:
-        listed = ", ".join(map(repr, several))
-        raise GalleryError(f"there are several trials {text}, of {listed}: name one with --study")
-    candidates = [match for matches in keyed.values() for match in matches]
-    if not candidates and len(text) < SHORTEST_ID:
-        raise GalleryError(
-            f"there is no trial {run_id!r}, and a run id needs at least {SHORTEST_ID} digits"
-        )
-    candidates = candidates or [
-        (record, records)
-        for records in records_of.values()
-        for record in records
-        if record.run_id.startswith(text)
-    ]
-    if not candidates:
-        raise GalleryError(
-            f"there is no run {run_id!r} in {tracker.uri}; a study's trials.csv and its pages in "
-            "MLflow name the runs"
-        )
-    if len(candidates) > 1:
-        ids = ", ".join(record.run_id for record, _ in candidates[:3])
-        raise GalleryError(f"run id {run_id!r} is not unique: {ids}; give more digits")
-    record, records = candidates[0]
-    trials = [trial for trial in records if runs.is_trial(trial)]
-    if not runs.is_trial(record):
-        raise GalleryError(f"run {run_id!r} is no trial but a study; {_some(trials)}")
-    return record, [trial for trial in trials if trial is not record]
-
-
-def _some(trials: list[Record]) -> str:
-    done = [trial for trial in trials if trial.tags.get(names.STATUS) == "finished"]
-    listed = ", ".join(f"{trial.run_id} ({trial.tags.get(names.TRIAL)})" for trial in done[:3])
-    return f"give one of its trials: {listed}" if done else "none of its trials has finished"
 
 
 def history(tracker: Tracker, run_id: str) -> History:
@@ -283,7 +240,9 @@ class _Study:
         content = json.loads(path.read_text("utf-8")) if path else {}
         return content if isinstance(content, dict) else {}
 
-    def source(self, dataset: str, data: str | None, data_dir: Path | None) -> datasets.Source:
+    def source(
+        self, wanted: DataConfig, data: str | None, data_dir: Path | None
+    ) -> datasets.Source:
         """Where the study took its images, unless that folder is gone, or where they are now."""
         settings = dict(self._json(names.STUDY_FILE).get("settings", {}))
         folder = settings.get("data_dir")
@@ -291,7 +250,7 @@ class _Study:
             settings["data_dir"] = None
         arrays = sources.arrays(self.tracker, self.run_id)
         return datasets.recorded_source(
-            dataset, settings, data=data, data_dir=data_dir, arrays=arrays
+            wanted, settings, data=data, data_dir=data_dir, arrays=arrays
         )
 
     def check_data(self, source: datasets.Source) -> None:

@@ -89,6 +89,29 @@ class TrainedModel:
         classes = self.told(images, labels)
         return evaluation.denoise(self.model, self.likelihood, images, classes).numpy()
 
+    def neg_elbo(self, images: Pixels, noisy: Pixels, labels: NDArray[np.int64]) -> Floats:
+        """−ELBO of each clean image given its noisy version, nats, `(N,)`; uint8 `(N, C, H, W)`.
+
+        By a fixed draw of the latent, as trials are evaluated; of an autoencoder, its loss.
+        """
+        import torch
+
+        from vae_trainables.evaluation import evaluator as evaluation
+        from vae_trainables.numerics.streams import EVALUATION_SEED, Streams
+
+        clean, seen = (evaluation.as_float(torch.from_numpy(batch)) for batch in (images, noisy))
+        classes, eps = self.told(seen, labels), None
+        if self.config.model.variational:
+            streams = Streams(EVALUATION_SEED, torch.device("cpu"))
+            eps = streams.normal("latent", 0, (len(clean), self.model.noise_dim))
+        with torch.inference_mode():
+            likelihood = evaluation.settled(
+                self.likelihood, self.config, self.model, clean, seen, eps, classes
+            )
+            at_mean, drawn = self.model.at_mean_and_draw(seen, eps, classes)
+            figures, _ = evaluation.measure_batch(at_mean, drawn, likelihood, clean)
+        return figures["neg_elbo"].numpy()
+
     def codes(self, images: Pixels) -> Floats:
         """z_mean `(N, D)` of uint8 images; a conditional model is told predicted classes."""
         return self.denoiser.encode(images)

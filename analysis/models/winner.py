@@ -83,13 +83,11 @@ def choose(results: StudyResults) -> Winner:
 
 def named(results: StudyResults, run: str) -> Winner:
     """The finished run with that MLflow id or trial key; WinnerError if there is none."""
-    trials = results.trials
-    matches = trials[(trials["run_id"] == run) | (trials["trial"] == run)]
-    if matches.empty:
+    row = results.trial(run)
+    if row is None:
         raise WinnerError(
             f"study {results.name!r} has no run {run!r}; give a run id or a trial's key"
         )
-    row = matches.iloc[-1]
     if row["status"] != "finished":
         raise WinnerError(
             f"trial {row['trial']} is {row['status']}: only finished ones have weights"

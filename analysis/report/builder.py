@@ -88,11 +88,13 @@ def _chapters(studies: list[StudyResults], options: Options) -> tuple[Chapter, .
     """The comparison of several studies first, then one chapter each."""
     from analysis.report.page import Chapter
     from analysis.report.sections import groups
+    from analysis.report.selection import selection
 
-    chapters = [
-        Chapter(study.title, subtitle(study), sections(study, options), prefix)
-        for study, prefix in zip(studies, _prefixes(studies), strict=True)
-    ]
+    chapters = []
+    for study, prefix in zip(studies, _prefixes(studies), strict=True):
+        parts = sections(study, options)
+        picks = selection(study, parts)
+        chapters.append(Chapter(study.title, subtitle(study), parts, prefix, picks))
     if len(studies) == 1:
         return tuple(chapters)
     whole = [(study.name, study) for study in studies]
@@ -111,6 +113,7 @@ def _prefixes(studies: Sequence[StudyResults]) -> list[str]:
 def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
     """Everything there is to say about one study, in the order in which it is asked."""
     from analysis.report.sections import (
+        audit,
         comparison,
         confirmed,
         cost,
@@ -147,6 +150,7 @@ def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
         latents.section(results, models, options.embeddings),
         generation.section(results, models.winner),
         cost.section(results),
+        audit.section(results),
         failures.section(results),
         provenance.section(results),
     ]

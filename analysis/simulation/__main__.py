@@ -15,6 +15,11 @@ from analysis.simulation.importances import (
     measure_importance,
 )
 from analysis.simulation.optimism import OPTIMISM_SCENARIOS, measure_optimism, optimism_table
+from analysis.simulation.overtunings import (
+    OVERTUNING_SCENARIOS,
+    measure_overtuning,
+    overtuning_table,
+)
 
 _LONGER = 5  # times as many simulations for shares that must hold within a point
 _FEWER = 5
@@ -25,6 +30,7 @@ class Subject(StrEnum):
 
     CONFIRMATION = "confirmation"
     OPTIMISM = "optimism"
+    OVERTUNING = "overtuning"
     IMPORTANCE = "importance"
 
 
@@ -33,7 +39,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the simulation.")] = 0,
     only: Annotated[Subject | None, typer.Option(help="One of the tables; default: all.")] = None,
 ) -> None:
-    """Print how often the confirmation, optimism and importance say what is not so."""
+    """Print how often confirmation, optimism, overtuning and importance say what is not so."""
     for subject in [only] if only else list(Subject):
         typer.echo(_table(subject, simulations, seed))
 
@@ -48,6 +54,12 @@ def _table(subject: Subject, simulations: int, seed: int) -> str:
             for name, spec in OPTIMISM_SCENARIOS.items()
         }
         return optimism_table(optimism).to_markdown()
+    if subject is Subject.OVERTUNING:
+        overtunings = {
+            name: measure_overtuning(spec, simulations, seed=seed)
+            for name, spec in OVERTUNING_SCENARIOS.items()
+        }
+        return overtuning_table(overtunings).to_markdown()
     importances = {
         name: measure_importance(spec, _simulations(spec, simulations), seed=seed)
         for name, spec in SEARCHES.items()

@@ -51,6 +51,14 @@ class Dimension:
         """True where the hyperparameter was searched on a log scale."""
         return not isinstance(self.distribution, CategoricalDistribution) and self.distribution.log
 
+    @property
+    def range_text(self) -> str:
+        """The range in words."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return " · ".join(str(choice) for choice in self.distribution.choices)
+        scale = ", log scale" if self.log else ""
+        return f"{self.distribution.low:g} to {self.distribution.high:g}{scale}"
+
     def read(self, column: pd.Series[Any]) -> list[Value | None]:
         """The column in the distribution's own type; None where missing or outside the range.
 

@@ -21,7 +21,7 @@ from analysis.statistics import quantities
 from analysis.statistics.quantities import Direction
 from analysis.statistics.ranking import rank
 from analysis.statistics.search_space import Dimension, dimensions
-from analysis.tracker import runs
+from analysis.tracker import lookup, runs
 from analysis.tracker.client import Record, Tracker, TrackerError
 from analysis.tracker.runs import METRIC, PARAM
 from studies.tracker import names
@@ -198,6 +198,15 @@ class StudyResults:
         done = self.trials[self.trials["reference"] & (self.trials["status"] == "finished")]
         done = done.sort_values("phase", key=lambda phase: phase != SEARCH, kind="stable")
         return None if done.empty else done.iloc[0]
+
+    def trial(self, text: str) -> pd.Series[Any] | None:
+        """The trial that goes by a key or a run's id, as `lookup` has it; None if no single does.
+
+        Of two runs with one key, which only a torn creation leaves, the later one.
+        """
+        known = zip(self.trials["trial"], self.trials["run_id"], strict=True)
+        fitting = self.trials.iloc[lookup.places(text, known)]
+        return fitting.iloc[-1] if fitting["trial"].nunique() == 1 else None
 
     def count(self, *statuses: str) -> int:
         """Search trials with one of `statuses`."""

@@ -223,7 +223,7 @@ class Layout:
 
 def _attributes(trial: LedgerTrial) -> dict[str, Any]:
     return {
-        "config": trial.config.model_dump(mode="json"),
+        "config": trial.config.flat(),
         "reference": trial.reference,
         "like": trial.like,
         "status": trial.status,

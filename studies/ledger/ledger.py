@@ -217,7 +217,7 @@ class Ledger:
         taken, seed = self.repeats(config), config.seed
         while seed in taken:
             seed += 1
-        return config.model_copy(update={"seed": seed})
+        return config if seed == config.seed else config.model_copy(update={"seed": seed})
 
     def _attr(self, trial: LedgerTrial, name: str, value: Any) -> None:
         self.storage.set_trial_user_attr(self._ids[trial.key], name, value)

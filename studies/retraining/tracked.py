@@ -14,9 +14,11 @@ from typing import Any, get_args
 
 import torch
 
+from analysis.tracker import lookup
+from analysis.tracker.client import Tracker, TrackerError
 from studies.errors import InputError, StudyError
 from studies.tracker import location, names
-from studies.tracker.address import redact, with_driver
+from studies.tracker.address import with_driver
 from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
@@ -26,7 +28,6 @@ from vae_trainables.source import Source, SourceError, brought
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
 
-RUN_ID_DIGITS = 32
 MEASURED = ("time/", "system/")  # metrics of the machine, not of the trial
 
 
@@ -56,23 +57,12 @@ class Original:
 def run_id_of(trial: str, uri: str, study: str | None = None) -> str:
     """The run of the trial that goes by a key such as 0005; a run id comes back as it is.
 
-    Raises InputError where several studies have such a trial, or `study` is none of the tracker's.
+    Raises InputError where there is no such trial or study, or several studies have one.
     """
-    from mlflow import MlflowClient
-
-    if len(trial) == RUN_ID_DIGITS or not trial.replace("-", "").isalnum():
-        return trial
-    client = MlflowClient(tracking_uri=with_driver(uri))
-    studies = {
-        e.experiment_id: e.name for e in client.search_experiments() if study in (None, e.name)
-    }
-    if study is not None and not studies:
-        raise InputError(f"there is no study {study!r} in {redact(uri)}")
-    matches = client.search_runs(list(studies), f"tags.`{names.TRIAL}` = '{trial}'")
-    if len(matches) > 1:
-        listed = ", ".join(repr(studies[run.info.experiment_id]) for run in matches)
-        raise InputError(f"there are several trials {trial}, of {listed}: name one with --study")
-    return str(matches[0].info.run_id) if matches else trial
+    try:
+        return lookup.run_id_of(Tracker(uri), trial, study)
+    except TrackerError as error:
+        raise InputError(str(error)) from error
 
 
 def read(run_id: str, uri: str) -> Original:
@@ -134,7 +124,7 @@ def load_data(
     split_names = ("train", "val", "test") if original.opened_test else ("train", "val")
     try:
         source = datasets.recorded_source(
-            original.config.data.dataset,
+            original.config.data,
             original.source,
             data=data,
             data_dir=data_dir,

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from studies.definition import StudyDefinition
+from studies.definition import SHOW, StudyDefinition
 from studies.errors import InputError, StudyError, StudyStopped
 from studies.runner.interrupts import listening
 from studies.runner.settings import Settings, with_preset
@@ -83,6 +83,11 @@ def run(definition: StudyDefinition, values: dict[str, Any]) -> int:
         try:
             settings = with_preset(values)
             settings.check()
+            if settings.space == SHOW:
+                from studies.runner.spaces import described  # imports Optuna
+
+                print(described(definition, settings))
+                return 0
             from studies.runner.driver import run_study  # imports ray: seconds
 
             return run_study(definition, settings, stop)

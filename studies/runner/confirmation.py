@@ -1,44 +1,106 @@
-"""What a confirmation has come to, in one sentence for console and tracker: counted, not tested.
-
-Intervals, tests and corrections are the report's, which reads the tracker.
-"""
+"""What a confirmation has come to, for console and tracker, by the statistics of the report."""
 
 from __future__ import annotations
 
-from statistics import fmean
+import math
+from typing import TYPE_CHECKING
 
 from studies.definition import tested
-from studies.ledger.ledger import Ledger, LedgerTrial
-from studies.runner.planning import Plan, ranking
+from studies.ledger.ledger import Ledger
+from studies.runner.planning import Plan, search_scores
 
-Scores = dict[int, float]
+if TYPE_CHECKING:
+    from analysis.statistics.confirmation import Confirmation
+    from analysis.statistics.intervals import MeanInterval
+
+REFERENCE = "reference"
+PREFIX = "verdict/"  # MLflow sorts its charts by it: those of the course, "study/", come first
+WORDS = {"better": "better", "worse": "worse", "uncertain": "not certainly different"}
 
 
-def sentence(plan: Plan, ledger: Ledger) -> str:
-    """The winner's and the reference's mean on test images over the seeds that both finished.
+def judged(plan: Plan, ledger: Ledger) -> Confirmation | None:
+    """The first objective on test images over fresh seeds; None where nothing was confirmed."""
+    objective = plan.objectives[0]
+    runs = {
+        (REFERENCE if trial.reference else trial.like, trial.config.seed): trial.last.get(
+            tested(objective.metric), math.nan
+        )
+        for trial in ledger.trials.values()
+        if trial.phase == "confirm" and trial.status == "finished"
+    }
+    if not runs:
+        return None
+    import pandas as pd  # seconds, with what follows: only where there is something to judge
 
-    Empty where nothing was confirmed, or the reference is the winner itself.
-    """
-    objective, ranked = plan.objectives[0], ranking(plan, ledger)
-    if not ranked or ranked[0].reference:
-        return ""
-    winner = ranked[0]
-    repeats = [t for t in ledger.trials.values() if t.phase == "confirm" and t.status == "finished"]
-    ours = _scores([t for t in repeats if t.like == winner.key], tested(objective.metric))
-    theirs = _scores([t for t in repeats if t.reference], tested(objective.metric))
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return ""
-    sign = 1 if objective.direction == "maximize" else -1
-    ahead = sum(sign * (ours[seed] - theirs[seed]) > 0 for seed in seeds)
-    mine, others = (fmean(scores[seed] for seed in seeds) for scores in (ours, theirs))
-    side = "better" if sign * (mine - others) > 0 else "not better"
-    return (
-        f"trial {winner.key} has {tested(objective.metric)} {mine:.5g} on fresh seeds, the "
-        f"reference {others:.5g}: {side} on average, better on {ahead} of {len(seeds)} seeds"
+    from analysis.statistics.confirmation import confirm
+
+    searched = search_scores(plan, ledger)
+    own = next((trial.key for trial in ledger.trials.values() if trial.reference), "")
+    scores = {name: searched.get(own if name == REFERENCE else name) for name, _ in runs}
+    rows = [(name, seed, value) for (name, seed), value in runs.items()]
+    return confirm(
+        pd.DataFrame(rows, columns=["configuration", "seed", "value"]),
+        metric=tested(objective.metric),
+        direction=objective.direction,
+        reference=REFERENCE,
+        search_scores={name: score for name, score in scores.items() if score is not None},
+        search_seeds=plan.settings.seeds,
     )
 
 
-def _scores(trials: list[LedgerTrial], metric: str) -> Scores:
-    """The last epoch's value by seed, of those that have one."""
-    return {t.config.seed: t.last[metric] for t in trials if metric in t.last}
+def sentence(confirmation: Confirmation) -> str:
+    """The winner's and the reference's mean, and whether they differ; "" with nothing to compare.
+
+    That is where the reference is the winner itself, or has not finished any seed.
+    """
+    winner = confirmation.winner
+    against = confirmation.comparison(winner.configuration)
+    if against is None or not against.seeds:
+        return ""
+    reference, lead = _reference(confirmation), against.advantage
+    said = (
+        f"trial {winner.configuration} has {confirmation.metric} {_spread(winner.estimate)} on "
+        f"{winner.estimate.n} fresh seeds, the reference {_spread(reference)}"
+    )
+    if against.conclusion == "too few seeds":
+        return f"{said}; one seed says nothing of the uncertainty"
+    return (
+        f"{said}: {WORDS[against.conclusion]}, by {_spread(lead)}, p {against.p_holm:.2g} over "
+        f"{len(against.seeds)} seeds"
+    )
+
+
+def figures(confirmation: Confirmation) -> dict[str, float]:
+    """Means, intervals and p as metrics of the study, by name; what is not defined is left out.
+
+    `better by` is positive where the winner is better, whatever the direction of the metric.
+    """
+    winner, metric = confirmation.winner, confirmation.metric.replace("/", " ")
+    values = {"winner seeds": float(winner.estimate.n)}
+    values |= _named(f"winner {metric}", winner.estimate)
+    if against := confirmation.comparison(winner.configuration):
+        values |= _named(f"reference {metric}", _reference(confirmation))
+        values |= _named("winner better by", against.advantage)
+        values |= {"p": against.p_t, "p Holm": against.p_holm}
+    return {PREFIX + name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _reference(confirmation: Confirmation) -> MeanInterval:
+    """Its mean over its own seeds; of none, where none has finished."""
+    estimates = {c.configuration: c.estimate for c in confirmation.configurations}
+    if confirmation.reference in estimates:
+        return estimates[confirmation.reference]
+    from analysis.statistics.intervals import mean_interval
+
+    return mean_interval([])
+
+
+def _named(name: str, estimate: MeanInterval) -> dict[str, float]:
+    return {name: estimate.mean, f"{name} low": estimate.low, f"{name} high": estimate.high}
+
+
+def _spread(estimate: MeanInterval) -> str:
+    """A mean and its interval."""
+    if estimate.n < 2:
+        return f"{estimate.mean:.5g}"
+    return f"{estimate.mean:.5g} ({estimate.low:.5g} to {estimate.high:.5g})"

@@ -122,8 +122,9 @@ class Console:
             self.say(f"best trial: {best.key} with {metric} {_value(best)}")
         if reference is not None:
             self.say(f"reference:  {reference.key} with {metric} {_value(reference)}")
-        if verdict := confirmation.sentence(self.plan, ledger):
-            self.say(f"confirmed:  {verdict}; the report has intervals and the test")
+        confirmed = confirmation.judged(self.plan, ledger)
+        if confirmed is not None and (verdict := confirmation.sentence(confirmed)):
+            self.say(f"confirmed:  {verdict}")
         page = table(experiment, metric, direction) if experiment else ""
         for step in next_steps(self.plan.name, redact(uri), winner=best is not None, page=page):
             self.say(step)

@@ -40,9 +40,10 @@ def _candidates(plan: Plan) -> list[tuple[str, TrialConfig]]:
 def _misfit(plan: Plan, config: TrialConfig, data: TrialData, required: list[str]) -> str | None:
     from vae_trainables.training.misfit import misfit  # imports torch: seconds
 
-    dataset, one = config.data.dataset, plan.reference.data.dataset
-    if dataset != one:
-        return f"dataset = {dataset!r}, but a study has one, {one!r}"
+    for name in ("dataset", "binarise"):
+        value, one = config.setting(name), plan.reference.setting(name)
+        if value != one:
+            return f"{name} = {value!r}, but a study has one, {one!r}"
     return misfit(config, data, required)
 
 
@@ -50,4 +51,13 @@ def _shape(config: TrialConfig) -> str:
     """What decides whether a configuration fits; latent sizes, weights and rates do not."""
     model, compares = config.model, config.objective.supcon_gamma > 0
     sizes = model.image_shape, model.num_classes, model.hidden, model.widths, model.blocks
-    return repr((config.data.dataset, model.kind, sizes, config.evaluation.extras, compares))
+    return repr(
+        (
+            config.data.dataset,
+            config.data.binarise,
+            model.kind,
+            sizes,
+            config.evaluation.extras,
+            compares,
+        )
+    )

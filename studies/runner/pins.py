@@ -79,7 +79,7 @@ class PinnedTrial:
 def parse(texts: Iterable[str], definition: StudyDefinition, held: Mapping[str, Any]) -> Pins:
     """Pins from `--set` flags; raises InputError for a name or value that cannot be.
 
-    held: fields that the data holds at a value already.
+    held: fields that the data or a flag holds at a value already.
     """
     if not texts and not held:
         return NO_PINS
@@ -88,12 +88,12 @@ def parse(texts: Iterable[str], definition: StudyDefinition, held: Mapping[str, 
     choices: dict[str, Any] = {}
     for text in texts:
         name, value = _pair(text)
+        if name in FLAGS:
+            raise InputError(f"--set {text}: {name} has a flag, --{name.replace('_', '-')}")
         if name in held and value != held[name]:
             raise InputError(f"--set {text}: the data has no labels, which that needs")
         if (name in fields and name not in held) or name in choices:
             raise InputError(f"--set {name} is given twice: give it once")
-        if name in FLAGS:
-            raise InputError(f"--set {text}: {name} has a flag, --{name.replace('_', '-')}")
         if name in SETTINGS:
             fields[name] = _validated(text, name, value, definition.reference)
         elif name in distributions:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.distributions import distribution_to_json
 from pydantic import ValidationError
 
-from studies.definition import Goal, Objective, StudyDefinition
+from studies.definition import DEFAULT_SPACE, Goal, Objective, StudyDefinition
 from studies.errors import InputError
 from studies.ledger.layout import Parameters
 from studies.ledger.ledger import Ledger, LedgerTrial, Phase
 from studies.runner import fitting, pins
 from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
+from studies.scheduling import sampling
 from studies.scheduling.pruning import EndingRule, Hyperband, MedianStopping, SuccessiveHalving
 from vae_trainables.config import TrialConfig, setting_of, stable_hash
 
@@ -87,13 +89,26 @@ class Plan:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must not change while a study goes on, for its results to be comparable."""
-        source = inspect.getsource(self.definition.space)
         return {
-            "space": stable_hash([source, self.pins.as_text()] if self.pins else source),
+            "space": stable_hash(self._space_facts()),
+            "space_name": self.settings.space,
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
-            "fixed": self.reference.flat(without=["seed"]),
+            "fixed": self.reference.identity(),
         }
+
+    def _space_facts(self) -> Any:
+        """What tells one space from another.
+
+        A named one may be made of functions that others share, of which its source tells nothing:
+        its ranges do. Those of the default space would change what began without them.
+        """
+        source = inspect.getsource(self.definition.space)
+        if self.settings.space == DEFAULT_SPACE:
+            return [source, self.pins.as_text()] if self.pins else source
+        ranges = pins.suggestions(self.definition.space)
+        named = {name: distribution_to_json(ranges[name]) for name in sorted(ranges)}
+        return [source, self.pins.as_text(), self.settings.space, named]
 
     def pruner(self) -> EndingRule | None:
         """The rule that ends search trials early, if any."""
@@ -110,30 +125,9 @@ class Plan:
                 return rule(grace=grace, eta=eta, max_epochs=epochs, direction=direction)
 
     def sampler(self, already: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler; on resume it must not repeat the random numbers it began with.
-
-        Its remarks about conditional parameters, which it draws at random, are no user's concern.
-        What a major version of Optuna has changed before is stated here, not inherited.
-        """
+        """The sampler; on resume it must not repeat the random numbers it began with."""
         seed = self.settings.seed + already
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            match self.settings.sampler:
-                case "tpe":
-                    return optuna.samplers.TPESampler(
-                        seed=seed,
-                        multivariate=len(self.objectives) == 1,
-                        group=False,
-                        constant_liar=True,  # trials run at once
-                    )
-                case "random":
-                    return optuna.samplers.RandomSampler(seed=seed)
-                case "gp":
-                    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
-                case "qmc":
-                    return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
-                case "nsga2":
-                    return optuna.samplers.NSGAIISampler(seed=seed, population_size=50)
+        return sampling.make(self.settings.sampler, seed=seed, objectives=len(self.objectives))
 
 
 def _trained(config: TrialConfig) -> dict[str, Any]:
@@ -150,8 +144,9 @@ def suggestions(plan: Plan) -> list[TrialConfig]:
 def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | None = None) -> Plan:
     """The plan for data of which `facts` tell; None: a published set, which the defaults fit.
 
-    Raises InputError for an objective or a value that cannot be.
+    Raises InputError for a space, an objective or a value that cannot be.
     """
+    definition = definition.searching(settings.space)
     names = (settings.objective or next(iter(definition.objectives))).split(",")
     for name in names:
         if name not in definition.objectives:
@@ -168,15 +163,16 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         "evaluations": tuple(sorted(evaluations)),
     }
     changes |= _watched(definition, settings, objectives)
-    for name in ("epochs", "dataset", "train_size", "batch_size", "precision"):
+    for name in ("epochs", "dataset", "binarise", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
     fitting.check_labels((), [*objectives, definition.prune_on], facts)
     if facts is not None and not facts.labelled:
         changes["evaluations"] = tuple(sorted(evaluations - set(fitting.FROM_LABELS)))
-    held = pins.parse(
-        settings.set or (), definition, fitting.unlabelled(definition.reference, facts)
-    )
+    fixed = fitting.unlabelled(definition.reference, facts) | _flagged(definition, settings)
+    held = pins.parse(settings.set or (), definition, fixed)
+    if settings.binarise not in (None, held.fields.get("binarise", settings.binarise)):
+        raise InputError("--binarise and --set binarise= contradict each other: give one of them")
     configs = [
         updated(config, changes | fitting.fitted(config, facts) | held.for_reference)
         for config in (definition.reference, *definition.companions)
@@ -184,6 +180,13 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
     plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
     _try_space(plan, facts)
     return plan
+
+
+def _flagged(definition: StudyDefinition, settings: Settings) -> dict[str, Any]:
+    """What a flag holds at a value although the space would search it."""
+    if settings.batch_size is None or "batch_size" not in pins.suggestions(definition.space):
+        return {}
+    return {"batch_size": settings.batch_size}
 
 
 def _watched(
@@ -338,6 +341,12 @@ def _dominates(first: list[float], second: list[float]) -> bool:
 def ranking(plan: Plan, ledger: Ledger) -> list[LedgerTrial]:
     """One finished search trial per configuration, best mean of the first objective first."""
     return [trial for trial, _ in _mean_costs(plan, ledger)]
+
+
+def search_scores(plan: Plan, ledger: Ledger) -> dict[str, float]:
+    """The first objective's mean over the search's seeds, by the key of the first of them."""
+    sign = -1.0 if plan.objectives[0].direction == "maximize" else 1.0
+    return {trial.key: sign * costs[0] for trial, costs in _mean_costs(plan, ledger)}
 
 
 def _mean_costs(plan: Plan, ledger: Ledger) -> list[tuple[LedgerTrial, list[float]]]:

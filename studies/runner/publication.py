@@ -14,6 +14,7 @@ import torch
 from optuna.distributions import distribution_to_json
 from torch import Tensor
 
+from analysis.statistics.search_space import dimensions
 from studies.ledger.ledger import Ledger
 from studies.runner import confirmation, provenance
 from studies.runner.console import best_and_reference
@@ -23,6 +24,7 @@ from studies.tracker.spool import read_whole, write_whole
 from studies.tracker.tracker import Tracker
 from vae_trainables import metrics
 from vae_trainables.config import TrialConfig
+from vae_trainables.datasets import binarising
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
 from vae_trainables.evaluation.evaluator import (
@@ -37,6 +39,8 @@ EXAMPLES = 256  # validation images that every report shows models on
 QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")
 ROBUST_BASELINES = ("do nothing", "wiener", "lookup")
 LOOKUP_ROBUSTNESS = 200  # images that look-up denoises at each factor: a second each of a core
+CEILING_FROM = 20_000_000  # images that a study's trials see, of which the ceiling sees 100,000
+FULL_TRAINING = 55_000  # images of the published sets
 CODES = 2_000  # validation images whose codes a report draws
 
 
@@ -72,6 +76,9 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for o in plan.objectives
     )
     lines = [plan.definition.title, f"Objective: {objectives}."]
+    if not plan.settings.reference:
+        searched = [f"`{d.name}` {d.range_text}" for d in dimensions(distributions(plan))]
+        lines.append(f"Searched: {'; '.join(searched)}.")
     if ledger is not None:
         count = Counter(trial.status for trial in ledger.trials.values())
         lines.append("Trials: " + ", ".join(f"{n} {status}" for status, n in count.items()) + ".")
@@ -79,8 +86,10 @@ def note(plan: Plan, ledger: Ledger | None = None) -> str:
         for title, trial in (("Best", best), ("Reference", reference)):
             if trial is not None and trial.values:
                 lines.append(f"{title}: trial {trial.key}, {trial.values[0]:.5g}.")
-        if verdict := confirmation.sentence(plan, ledger):
-            lines.append(f"**Confirmed:** {verdict}. Intervals and the test are in the report.")
+        confirmed = confirmation.judged(plan, ledger)
+        if confirmed is not None and (verdict := confirmation.sentence(confirmed)):
+            said = f"**Confirmed:** {verdict}. In brackets: 95 % intervals."
+            lines.insert(1, said)  # the rest MLflow shows on demand
     return "\n\n".join(lines)
 
 
@@ -122,24 +131,32 @@ def publish_rows(
     """
     config = plan.reference
     path = folder / "record" / names.BASELINES_FILE
-    rows = baseline_rows(config, training, data)
+    ceiling = (baselines.CEILING,) if has_ceiling(plan) else ()
+    rows = baseline_rows(config, training, data, ceiling)
     written = {row["split"] for row in rows}
     kept = [row for row in read_whole(path) or [] if row["split"] not in written]
     _write(tracker, path, json.dumps(kept + rows, indent=1))
     if not baselines.affordable(["wiener"], config.model.pixels):
         return
-    shown = training.wiener.denoise(_noisy_examples(plan, data))
+    shown = training.once(baselines.wiener).denoise(_noisy_examples(plan, data))
     _write_examples(
         tracker, folder, example_arrays(plan, data) | {"baseline/wiener": _uint8(shown)}
     )
 
 
 def baseline_rows(
-    config: TrialConfig, training: baselines.Training, data: TrialData
+    config: TrialConfig,
+    training: baselines.Training,
+    data: TrialData,
+    ceiling: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
-    """What the baselines reach on validation and, where it is open, on the test split."""
+    """What the baselines reach on validation and, where it is open, on the test split.
+
+    ceiling: its name, if it is to be trained too: for the test split alone.
+    """
     rows: list[dict[str, Any]] = []
-    splits = (("val", data.val, QUICK_BASELINES), ("test", data.test, baselines.BASELINES))
+    of_test = (*baselines.FLOORS, *ceiling)
+    splits = (("val", data.val, QUICK_BASELINES), ("test", data.test, of_test))
     for name, split, methods in splits:
         if split is None:
             continue
@@ -153,6 +170,19 @@ def baseline_rows(
         )
         rows += [{"split": name, **row} for row in reached]
     return rows
+
+
+def has_ceiling(plan: Plan) -> bool:
+    """Whether the ceiling is trained beside the study: as asked, or where it is a small part.
+
+    By default from `CEILING_FROM` training images on that all trials are planned to see.
+    """
+    settings = plan.settings
+    if settings.ceiling != "auto":
+        return settings.ceiling == "on"
+    trials = (settings.trials or 1) * settings.seeds
+    images = plan.reference.data.train_size or FULL_TRAINING
+    return trials * plan.reference.budget.epochs * images >= CEILING_FROM
 
 
 def publish_robustness(
@@ -189,7 +219,8 @@ def publish_robustness(
 
 def baseline_training(config: TrialConfig, data: TrialData) -> baselines.Training:
     """The training images, clean and with noise of the evaluation's kind but other draws."""
-    images = data.train.take(config.data.train_size).images
+    train = data.train.take(config.data.train_size)
+    images = binarising.as_evaluated(train, config.data.binarise).images
     clean = as_float(images)
     kind, factor = config.evaluation.noise_kind, config.evaluation.noise_factor
     return baselines.Training(images, evaluation_noise(clean, kind, factor, draw_number=1))
@@ -229,7 +260,7 @@ def study_file(plan: Plan, data: TrialData) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in plan.objectives],
         "prune_metric": plan.definition.prune_on.metric,
         "distributions": distributions(plan),
-        "reference": plan.reference.model_dump(mode="json"),
+        "reference": plan.reference.flat(),
         "pinned": plan.pins.as_text(),
         "quantities": own_quantities(),
         "classes": list(data.val.classes),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.definition import DEFAULT_SPACE
 from studies.errors import InputError
 from studies.ledger.ledger import Ledger
 from studies.runner import provenance
@@ -95,6 +96,9 @@ def changes(before: dict[str, Any], now: dict[str, Any], *, allow: bool) -> list
     decisive = [
         words for name, words in DECISIVE.items() if before.get(name, "") != now.get(name, "")
     ]
+    searched = before.get("space_name", DEFAULT_SPACE), now["space_name"]
+    if searched[0] != searched[1]:
+        decisive[decisive.index(DECISIVE["space"])] += f" (--space was {searched[0]})"
     if decisive and not allow:
         raise InputError(
             f"{' and '.join(decisive)} changed since this study began, so new results would not "

@@ -14,7 +14,7 @@ from typing import Any
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, LedgerTrial, Phase
-from studies.runner import capacity, cluster, fitness, planning, publication
+from studies.runner import capacity, cluster, confirmation, fitness, planning, publication
 from studies.runner.console import Console
 from studies.runner.course import Course
 from studies.runner.interrupts import StopRequest
@@ -63,7 +63,7 @@ def load_data(plan: Plan, source: datasets.Source | None = None) -> TrialData:
         source = source or datasets.open_source(
             plan.reference.data.dataset, data_dir=settings.data_dir
         )
-        images = source.splits(splits)
+        images = replace(source, binarise=plan.reference.data.binarise).splits(splits)
     except datasets.DataError as error:
         raise InputError(str(error)) from error
     data = TrialData(images["train"], images["val"], images.get("test"))
@@ -108,7 +108,8 @@ class Run:
         self.course = Course(tracker, self.ledger, self.plan)
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
-            tracker.study(publication.study_tags(self.plan), {}, publication.note(self.plan))
+            settings = self.plan.settings.asked()
+            tracker.study(publication.study_tags(self.plan), settings, publication.note(self.plan))
             self._repair(tracker)
             publication.publish(tracker, self.plan, self.data, self.folder)
             self._settle_down()
@@ -282,11 +283,24 @@ class Run:
         except (LedgerError, SpoolError) as error:
             self.console.say(f"note: {error}")
 
+    def _tell_confirmation(self, tracker: Tracker) -> None:
+        """What MLflow's tables and comparisons of studies show of it, if there was any."""
+        confirmed = confirmation.judged(self.plan, self.ledger)
+        if confirmed is None:
+            return
+        epochs = sum(len(trial.reports) for trial in self.ledger.trials.values())
+        tracker.result(epochs, confirmation.figures(confirmed))
+        winner = confirmed.winner.configuration
+        against = confirmed.comparison(winner)
+        conclusion = "the reference itself" if against is None else against.conclusion
+        tracker.tags("", {names.WINNER: winner, names.VERDICT: conclusion})
+
     def _close(self, tracker: Tracker, outcome: str, patience: float) -> str:
         """Close the parent run and the spool; what could not be delivered, or written."""
         status = "finished" if outcome == "finished" else "interrupted"
         self.stop.at_once = False  # a signal finds nothing to leave half done any more
         try:
+            self._tell_confirmation(tracker)
             tracker.tags("", {names.NOTE: publication.note(self.plan, self.ledger)})
             tracker.ended("", status, "" if outcome == "finished" else outcome)
             undelivered = tracker.close(patience)

@@ -9,13 +9,14 @@ import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import typer
 
+from studies.definition import DEFAULT_SPACE
 from studies.errors import InputError
 from studies.tracker import address
-from vae_trainables.config import Precision
+from vae_trainables.config import Binarise, Precision
 
 SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
     "What to search",
@@ -53,6 +54,14 @@ class Settings:
     objective: Annotated[
         str | None, _option("What to optimise; several with commas give a Pareto front.", SEARCH)
     ] = None
+    space: Annotated[
+        str,
+        _option(
+            "Which of the study's spaces to search; show prints them, with the reference's place "
+            "in each, and ends.",
+            SEARCH,
+        ),
+    ] = DEFAULT_SPACE
     set: Annotated[
         list[str] | None,
         _option(
@@ -165,6 +174,14 @@ class Settings:
         Path | None,
         _option("Folder with the files of a data set that goes by its name, as IDX.", DATA),
     ] = None
+    binarise: Annotated[
+        Binarise | None,
+        _option(
+            "Grey values as probabilities of black and white pixels: none; static, drawn once; "
+            "dynamic, training images anew each epoch. Default: the reference's.",
+            DATA,
+        ),
+    ] = None
     train_size: Annotated[int | None, _option("Use only the first N training images.", DATA)] = None
     batch_size: Annotated[
         int | None, _option("Images per step; default: the reference's.", DATA)
@@ -200,6 +217,15 @@ class Settings:
     confirm_only: Annotated[bool, _option("No further search: confirm what is there.", CONFIRM)] = (
         False
     )
+
+    ceiling: Annotated[
+        Literal["auto", "on", "off"],
+        _option(
+            "Train a small U-Net, minutes of a core, as the ceiling of denoising tables on test "
+            "images; auto: where all trials together see 20,000,000 training images.",
+            CONFIRM,
+        ),
+    ] = "auto"
 
     time_budget: Annotated[
         float | None, _option("Stop after so many seconds; resume later.", SAFETY)
@@ -254,6 +280,21 @@ class Settings:
     def address_of_tracker(self) -> str:
         """The tracker's, with its secrets; by default a database in the storage."""
         return self.tracking_uri or f"sqlite:///{self.storage.absolute()}/mlflow.db"
+
+    def asked(self) -> dict[str, object]:
+        """The flags that decide what a study finds: what is searched, on which data, how confirmed.
+
+        Without those that were left open.
+        """
+        deciding = {SEARCH, DATA, CONFIRM}
+        hints = get_type_hints(Settings, include_extras=True)
+        panels = {f.name: hints[f.name].__metadata__[0].rich_help_panel for f in fields(self)}
+        values = {name: getattr(self, name) for name in panels if panels[name] in deciding}
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
 
     @property
     def slots(self) -> int | None:

@@ -57,7 +57,7 @@ def announce(tracker: Tracker, trial: LedgerTrial, study_tags: dict[str, str]) -
         names.ATTEMPT: trial.attempt,
         names.LIKE: trial.like,
     }
-    tracker.trial(trial.key, tags, trial.config.model_dump(mode="json"))
+    tracker.trial(trial.key, tags, trial.config.flat())
 
 
 def attach_weights(tracker: Tracker, trial: LedgerTrial, folder: Path) -> None:
@@ -66,6 +66,7 @@ def attach_weights(tracker: Tracker, trial: LedgerTrial, folder: Path) -> None:
     tracker.artifact(trial.key, folder / session.CONFIG, "checkpoint")
     if trial.phase != "search":
         tracker.artifact(trial.key, folder / session.ROBUSTNESS)
+        tracker.artifact(trial.key, folder / session.TEST_IMAGES)
 
 
 class Desk:

@@ -90,6 +90,8 @@ class _News:
     def _metrics(self, key: str, epoch: int, values: dict[str, float], time: int) -> None:
         self.points += [Point(name, value, time, epoch) for name, value in values.items()]
 
+    _result = _metrics
+
     def _tags(self, key: str, tags: dict[str, Any]) -> None:
         self.tags |= _texts(tags)
 
@@ -301,8 +303,9 @@ class Delivery:
 
     def _send(self, writer: Writer, run: _Known, news: _News) -> None:
         """Send what MLflow does not hold yet."""
-        tags = {k: v for k, v in news.tags.items() if run.tags.get(k) != v}
-        params = {k: v for k, v in news.params.items() if run.params.get(k) != v}
+        whole = news.tags | _changed(run, news.params)
+        tags = {k: v for k, v in whole.items() if run.tags.get(k) != v}
+        params = {k: v for k, v in news.params.items() if k not in run.params}
         if news.points or params or tags:
             writer.log(run.run_id, news.points, params, tags)
         run.tags |= tags
@@ -323,6 +326,15 @@ class Delivery:
     def _terminate(self, writer: Writer, run: _Known, status: str, time: int | None) -> None:
         writer.end(run.run_id, status, time)
         run.status, run.end_time = status, time
+
+
+def _changed(run: _Known, params: Mapping[str, str]) -> dict[str, str]:
+    """What is not any more as MLflow holds it, as tags: a parameter can be logged only once."""
+    return {
+        names.NOW + name: value
+        for name, value in params.items()
+        if run.params.get(name, value) != value or names.NOW + name in run.tags
+    }
 
 
 def _is_deleted(run: Run) -> bool:

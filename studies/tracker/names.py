@@ -24,6 +24,9 @@ TEST_OPENED = "vae.test_opened"  # milliseconds since 1970
 KIND = "vae.kind"
 DATASET = "vae.dataset"
 COMMIT = "vae.commit"
+WINNER = "vae.winner"  # key of the trial that the search put first, where it was confirmed
+VERDICT = "vae.verdict"  # the confirmation's, of winner against reference
+NOW = "vae.now."  # and a setting's name: its value, if it is no longer that of the parameter
 PROBE = "vae.probe"  # a run that the check at the start made, and deleted
 
 ROLE_STUDY = "study"
@@ -36,6 +39,7 @@ SOURCE_FILE = "source.json"  # the user's own file with its neighbours, if the s
 BASELINES_FILE = "baselines.json"
 EXAMPLES_FILE = "examples.npz"
 ROBUSTNESS_FILE = "robustness.json"
+TEST_IMAGES_FILE = "test_images.npz"  # of a confirmation run: PSNR, SSIM, −ELBO of each test image
 BASELINE_ROBUSTNESS_FILE = "baseline_robustness.json"
 WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"

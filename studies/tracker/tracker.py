@@ -55,6 +55,7 @@ class Tracker:
         header |= {"study": study, "artifact_location": artifact_location, "data": list(data)}
         write_whole(folder / "study.json", json.dumps(header))
         self._told: dict[str, set[int]] = {}  # epochs that are in the spool, by trial
+        self._results: dict[str, float] = {}  # of the study, as last told
         self._cost: dict[str, dict[str, float]] = {}  # so far, by trial
         self._last: dict[str, str] = {}  # the status in which a run's events leave it
         self.damaged = self._look_back()
@@ -68,6 +69,8 @@ class Tracker:
             match event["event"]:
                 case "metrics":
                     self._told.setdefault(event["key"], set()).add(event["epoch"])
+                case "result":
+                    self._results = event["values"]
                     self._cost.setdefault(event["key"], {}).update(_costs(event["values"]))
                 case "run":
                     self._last[event["key"]] = "running"
@@ -120,6 +123,15 @@ class Tracker:
             so_far[name] = before + value if name in names.ADDED_UP else max(before, value)
         values = values | {name: so_far[name] for name in _costs(values)}
         self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
+
+    def result(self, step: int, values: dict[str, float]) -> None:
+        """What the whole study has come to, as metrics of its run; once, unless it has changed.
+
+        step: how much was trained for it, so that of two the later one counts.
+        """
+        if values and values != self._results:
+            self._results = values
+            self.spool.append(event="result", key="", epoch=step, values=values, time=now_ms())
 
     def tags(self, key: str, tags: dict[str, Any]) -> None:
         """Set tags of a run; key "" is the study's."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,17 +101,16 @@ class CohortTrainable(tune.Trainable):
             time.sleep(IDLE_S)  # others may lose trials that this worker then takes
         idle = not fresh and not self.bench.seats
         self.meter.end([record for _, record in fresh], idle=idle)
-        texts = [[key, record.to_json()] for key, record in reports + fresh]
         notes, ways = self.bench.news()
-        return {
-            "records": json.dumps(texts),
-            "evicted": json.dumps(evicted),
-            "moved": json.dumps(moved),
-            "slots": self.bench.slots,
-            "stacked": json.dumps(self.bench.stacked_slots()),
-            "notes": json.dumps(notes),
-            "ways": json.dumps(ways),
-        }
+        return epoch_result(
+            reports + fresh,
+            slots=self.bench.slots,
+            evicted=evicted,
+            moved=moved,
+            stacked=self.bench.stacked_slots(),
+            notes=notes,
+            ways=ways,
+        )
 
     def _moved(self, key: str, reports: list[tuple[str, Record]]) -> list[str]:
         """Give a trial up for another worker: its key, unless it has left or cannot be saved."""
@@ -133,6 +132,28 @@ class CohortTrainable(tune.Trainable):
 def _assignment(letter: dict[str, Any]) -> Assignment:
     config = TrialConfig.model_validate_json(letter["config"])
     return Assignment(config, Path(letter["folder"]), letter["open_test"], letter["told"])
+
+
+def epoch_result(
+    records: Sequence[tuple[str, Record]],
+    *,
+    slots: int,
+    evicted: Sequence[str] = (),
+    moved: Sequence[str] = (),
+    stacked: Mapping[str, int] | None = None,
+    notes: Sequence[str] = (),
+    ways: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a worker returns through Tune after an epoch; `Dealer.hear` reads it."""
+    return {
+        "records": json.dumps([[key, record.to_json()] for key, record in records]),
+        "evicted": json.dumps(list(evicted)),
+        "moved": json.dumps(list(moved)),
+        "slots": slots,
+        "stacked": json.dumps(dict(stacked or {})),
+        "notes": json.dumps(list(notes)),
+        "ways": json.dumps(dict(ways or {})),
+    }
 
 
 @dataclass

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.report import builder as report
@@ -84,6 +85,10 @@ def test_the_browser_would_complain(
     assert opened.complaints == []
     assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
     opened.context.close()
+
+
+def test_two_studies_with_all_there_is_would_be_too_large_to_mail(page_file: Path) -> None:
+    assert page_file.stat().st_size < 2_500_000
 
 
 def test_pictures_would_have_no_text(opened: Opened) -> None:
@@ -253,3 +258,120 @@ def test_everything_that_acts_would_be_out_of_the_keyboards_reach(opened: Opened
         ".filter((e) => e.tabIndex < 0).length"
     )
     assert unreachable == 0
+
+
+def point_of(opened: Opened, canvas: str, meta: str = "trials") -> tuple[list[float], str]:
+    """Where the first point of a trial is drawn in the window, and the trial's key."""
+    opened.page.locator(f"[id='{canvas}']").scroll_into_view_if_needed()
+    opened.page.locator(f"[id='{canvas}'] .main-svg").first.wait_for()
+    opened.page.wait_for_timeout(1500)  # neighbours are drawn and move nothing any more
+    place = opened.page.evaluate(
+        """([id, meta]) => {
+          const plot = document.getElementById(id), box = plot.getBoundingClientRect();
+          const { xaxis, yaxis } = plot._fullLayout;
+          for (const trace of plot.data.filter((each) => each.meta === meta)) {
+            for (let i = trace.x.length - 1; i >= 0; i--) {
+              if (trace.y[i] === null || trace.y[i] === undefined) continue;
+              const [x, y] = [xaxis.d2p(trace.x[i]), yaxis.d2p(trace.y[i])];
+              if (x < 8 || y < 8 || x > xaxis._length - 8 || y > yaxis._length - 8) continue;
+              return [box.x + xaxis._offset + x, box.y + yaxis._offset + y, trace.text[i]];
+            }
+          }
+          return null;
+        }""",
+        [canvas, meta],
+    )
+    assert place is not None
+    return place[:2], place[2]
+
+
+def marked(opened: Opened) -> dict[str, set[str]]:
+    """What each drawn chart marks: the keys of the points that lie where its last trace does."""
+    pairs = opened.page.evaluate(
+        """() => [...document.querySelectorAll(".canvas[data-picks]")].map((plot) => {
+          const mark = plot.data[plot.data.length - 1];
+          const places = new Set(mark.x.map((x, i) => `${x} ${mark.y[i]}`));
+          return [plot.id, plot.data.filter((each) => each.meta === "trials").flatMap((trace) =>
+            trace.text.filter((_, i) =>
+              trace.y[i] !== null && places.has(`${trace.x[i]} ${trace.y[i]}`)))];
+        })"""
+    )
+    return {name: set(keys) for name, keys in pairs if keys}
+
+
+def test_a_point_that_is_picked_is_picked_in_all_charts_with_its_run_and_commands(
+    browser: playwright.Browser, page_file: Path
+) -> None:
+    opened = Opened(browser, page_file, viewport={"width": 1280, "height": 900})
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = opened.page
+    opened.scroll_through()
+    canvas = page.locator(".canvas[id*='plot-slice_']").first.get_attribute("id")
+    assert canvas is not None
+    place, _ = point_of(opened, canvas)
+    page.mouse.click(*place)
+    bar = page.locator("#picked")
+    bar.wait_for(state="visible")
+    key = bar.locator("strong").inner_text().removeprefix("Trial ")
+    charts = marked(opened)
+    assert len([name for name in charts if "plot-slice_" in name]) > 2
+    assert any("learning_curves" in name for name in charts)
+    assert any("rate" in name for name in charts)
+    assert all(key in keys for keys in charts.values())
+    run = bar.locator(".run").inner_text()
+    assert run == results_of("whole").set_index("trial").loc[key, "run_id"]
+    bar.get_by_role("button", name="reproduce").click()
+    bar.locator(".said", has_text="Copied: ").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"python -m studies.reproduce {key} --study ")
+    page.keyboard.press("Escape")
+    assert bar.is_hidden()
+    assert marked(opened) == {}
+    assert opened.complaints == []
+    opened.context.close()
+
+
+def results_of(study: str) -> pd.DataFrame:
+    return bulk_studies.results(study).trials
+
+
+def drag(session: playwright.CDPSession, x: float, y: float, up: int = 200) -> None:
+    """A finger that moves up from a place in the window."""
+    for kind, moved in [("touchStart", 0), *(("touchMove", up * k // 10) for k in range(1, 11))]:
+        points = [{"x": x, "y": y - moved}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_finger_picks_a_point_and_scrolls_over_charts(
+    browser: playwright.Browser, page_file: Path
+) -> None:
+    opened = Opened(
+        browser, page_file, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = opened.page
+    canvas = page.locator(".canvas[id*='plot-slice_']").first.get_attribute("id")
+    assert canvas is not None
+    place, _ = point_of(opened, canvas)
+    page.touchscreen.tap(*place)
+    bar = page.locator("#picked")
+    bar.wait_for(state="visible")
+    key = bar.locator("strong").inner_text().removeprefix("Trial ")
+    assert all(key in keys for keys in marked(opened).values())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    session = opened.context.new_cdp_session(page)
+    before = page.evaluate("scrollY")
+    drag(session, *place)
+    assert page.evaluate("scrollY") > before + 50
+    opened.context.close()
+
+
+def test_a_row_of_a_table_picks_its_trial_and_lets_it_go(opened: Opened) -> None:
+    button = opened.page.locator("button.pick-trial").first
+    button.focus()
+    opened.page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    figure = opened.page.locator("article:has(button.pick-trial) figure.parallel").first
+    assert figure.locator("path.on").get_attribute("data-trial") == button.inner_text()
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator("#picked").is_hidden()

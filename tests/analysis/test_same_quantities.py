@@ -29,7 +29,6 @@ from vae_trainables.config import (
     TrialConfig,
 )
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.features import FeatureNet
 from vae_trainables.inference import Denoiser
@@ -74,13 +73,12 @@ class Case:
     @property
     def test(self) -> dict[str, float]:
         """`test/...`, without the prefix."""
-        found = self.evaluator.test(self.trial.model, self.trial.config)
+        found = self.evaluator.test(self.trial.model, self.trial.config).figures
         return {name.removeprefix("test/"): value for name, value in found.items()}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    monkeypatch.setattr(evaluation, "IW_SAMPLES", 4)
     chosen = settings(*request.param)
     trial = Trial(chosen, data())
     trial.run_epoch()
@@ -108,6 +106,7 @@ def test_every_way_to_a_figure_gives_the_same(case: Case) -> None:
     _the_published_model_denoises_as_tested(case, test)
     _the_gallery_shows_what_was_tested(case, test)
     _the_report_denoises_as_evaluated(case)
+    _the_reports_elbo_is_the_tests(case, test)
     if trial.config.model.variational:
         assert test["iw_gain"] >= 0
         assert test["iw_nll"] < test["neg_elbo"]  # here of the same images
@@ -167,6 +166,17 @@ def _the_gallery_shows_what_was_tested(case: Case, test: dict[str, float]) -> No
         assert table.recon == pytest.approx(test["recon"], **ROUNDING)
         assert table.kl == pytest.approx(test["kl"], **ROUNDING)
         assert table.mse == pytest.approx(test["mse"], **ROUNDING)
+
+
+def _the_reports_elbo_is_the_tests(case: Case, test: dict[str, float]) -> None:
+    """But for the noise's rounding to grey levels, in which examples are kept."""
+    val, chosen = data().val, case.trial.config
+    _, noisy = case.evaluator.images(
+        "test", chosen.evaluation.noise_kind, chosen.evaluation.noise_factor
+    )
+    grey = (noisy * 255).round().to(torch.uint8).numpy()
+    values = case.subject.trained.neg_elbo(val.images.numpy(), grey, val.labels.numpy())
+    assert values.astype(float).mean() == pytest.approx(test["neg_elbo"], rel=2e-3, abs=0.5)
 
 
 def _the_report_denoises_as_evaluated(case: Case) -> None:

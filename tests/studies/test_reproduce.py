@@ -63,7 +63,7 @@ def test_a_trials_key_stands_for_its_run(study: TrainedStudy) -> None:
     assert tracked.run_id_of("confirm-0000", study.uri) == run_id
     assert tracked.run_id_of("confirm-0000", study.uri, "digits") == run_id
     assert tracked.run_id_of(run_id, study.uri) == run_id
-    with pytest.raises(InputError, match="there is no study 'others'"):
+    with pytest.raises(InputError, match=r"study 'others' is not in .*'digits'"):
         tracked.run_id_of("0000", study.uri, "others")
 
 

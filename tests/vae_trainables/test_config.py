@@ -17,7 +17,8 @@ EXAMPLES = {
     "noise_factor_max": 0.4, "recon_term": "l1", "beta": 0.5, "kl_target": 3.0,
     "optimizer": "adamw", "lr": 0.01, "epochs": 3, "watch": "val/mse",
     "eval_noise_kind": "poisson", "eval_noise_factor": 0.1, "evaluations": ("probe",),
-    "class_source": "predicted", "seed": 7, "threads": 2,
+    "class_source": "predicted", "seed": 7, "threads": 2, "binarise": "static",
+    "iw_samples": 500, "iw_images": 1000,
 }  # fmt: skip
 
 
@@ -60,6 +61,19 @@ def test_fingerprints_of_studies_that_were_begun_before_the_tree_stand() -> None
     assert before.fingerprint() == "00d5274f14a6de04"
     assert before.model_copy(update={"seed": 5}).fingerprint() == before.fingerprint()
     assert before.model_copy(update={"lr": 0.1}).fingerprint() != before.fingerprint()
+
+
+def test_younger_settings_count_only_where_they_are_set() -> None:
+    before = TrialConfig(kind="mlp_vae", latent_dim=4, noise_factor=0.3, image_size=(32, 32))
+    for name, value in {"binarise": "static", "iw_samples": 500, "iw_images": 9}.items():
+        default = before.model_copy(update={name: SETTINGS[name].default})
+        assert (default.fingerprint(), default.identity()) == (
+            before.fingerprint(),
+            before.identity(),
+        )
+        other = before.model_copy(update={name: value})
+        assert other.fingerprint() != before.fingerprint()
+        assert other.identity() == before.identity() | {name: value}
 
 
 def test_a_copy_is_validated_and_keeps_what_was_given() -> None:

@@ -81,7 +81,7 @@ def test_an_own_metric_stands_wherever_mse_does() -> None:
         expected = (model(noisy).logits.sigmoid() - clean).abs().flatten(1).amax(1).mean()
     figures = evaluator.validate(model, chosen)
     assert figures["val/worst"] == pytest.approx(float(expected), rel=1e-5)
-    assert evaluator.test(model, chosen)["test/worst"] > 0
+    assert evaluator.test(model, chosen).figures["test/worst"] > 0
     rows = evaluator.robustness(model, chosen)
     assert {row["kind"] for row in rows} == {*evaluation_kinds(), "half_black"}
     assert all(row["worst"] > 0 for row in rows)

@@ -24,7 +24,7 @@ from tests.vae_trainables.real_data import fashion_mnist
 from vae_trainables import metrics, models
 from vae_trainables.config import ModelConfig
 from vae_trainables.evaluation import bounds
-from vae_trainables.models import ModelOutput
+from vae_trainables.models import Autoencoder, ModelOutput
 from vae_trainables.objective import likelihoods
 
 PER_IMAGE = [metrics.mse, metrics.psnr, metrics.ssim, metrics.bernoulli_excess]
@@ -239,14 +239,17 @@ def test_active_units_refuses_what_has_no_variance(shape: tuple[int, ...]) -> No
 # Importance-weighted likelihood
 
 
-class LinearGaussian:
+class LinearGaussian(Autoencoder):
     """x = W z + noise, whose log p(x) is known, with a posterior that is wrong on purpose."""
 
     noise_dim = 2
     weight = torch.tensor([[1.0, 0.3], [-0.5, 0.8], [0.2, -0.4], [0.7, 0.1]], dtype=torch.float64)
     std = 0.6
 
-    def __call__(self, x: Tensor, eps: Tensor, labels: Tensor | None) -> ModelOutput:
+    def forward(
+        self, x: Tensor, eps: Tensor | None = None, labels: Tensor | None = None
+    ) -> ModelOutput:
+        assert eps is not None
         precision = torch.eye(2).double() + self.weight.T @ self.weight / self.std**2
         mean = x.flatten(1) @ self.weight / self.std**2 @ torch.linalg.inv(precision) + 0.1
         logvar = -precision.diagonal().log().expand_as(mean) + 0.2

@@ -52,7 +52,46 @@ def layers(model: nn.Module) -> list[str]:
     return [str(leaf) for leaf in leaves if not isinstance(leaf, nn.Flatten | nn.Unflatten)]
 
 
-# The reference systems' networks
+# The reference systems' networks, and a published one
+
+
+def test_the_gated_network_is_the_published_one() -> None:
+    """Counted by hand: values and gates of both layers each way, two heads, the pixels."""
+    model = build("gated_mlp_vae", hidden=(300, 300), latent_dim=40)
+    gated = 2 * (785 * 300 + 301 * 300) + 2 * (41 * 300 + 301 * 300)
+    assert parameters(model) == gated + 2 * 301 * 40 + 301 * 784
+    heads = [m.weight for m in (model.mean_head, model.logvar_head[0])]
+    for weight in heads:
+        assert float(weight.std()) == pytest.approx((2 / 300) ** 0.5, rel=0.05)
+
+
+def test_a_gated_layer_multiplies_values_by_gates() -> None:
+    model = build("gated_mlp_vae", hidden=(12,))
+    x = images()
+    layer = model.encoder[1]
+    values, gates = (x.flatten(1) @ part.T for part in layer.weight.chunk(2))
+    bias, bias_of_gates = layer.bias.chunk(2)
+    hidden = (values + bias) * torch.sigmoid(gates + bias_of_gates)
+    z_mean, z_logvar = model.encode(x)
+    torch.testing.assert_close(z_mean, model.mean_head(hidden))
+    torch.testing.assert_close(z_logvar, model.logvar_head[0](hidden).clamp(-6, 2))
+    _, far = model.encode(1e4 * x)
+    assert -6 <= float(far.min()) < float(far.max()) <= 2
+
+
+@variational_kinds
+def test_several_draws_of_an_image_are_its_draws_one_by_one(kind: str) -> None:
+    model = build(kind).eval()
+    x, k = images(), 4
+    eps = noise(model, 5 * k)
+    with torch.no_grad():
+        together = model.drawn(x, eps, LABELS)
+        alone = [
+            model(x[i : i + 1].expand(k, -1, -1, -1), eps[i * k : (i + 1) * k], LABELS[[i] * k])
+            for i in range(5)
+        ]
+    for part, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.cat(parts), rtol=1e-4, atol=1e-5)
 
 
 def test_r1_is_the_network_of_the_document() -> None:

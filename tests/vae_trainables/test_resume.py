@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_trainables.config import TrialConfig
+from vae_trainables.config import Binarise, TrialConfig
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
@@ -20,12 +20,21 @@ def random_split(count: int, seed: int) -> Split:
     return Split(images, torch.arange(count) % 10)
 
 
-@pytest.mark.parametrize("kind", ["mlp_vae", "conv_vae"])
-def test_resuming_continues_bit_for_bit(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "binarise"),
+    [("mlp_vae", "none"), ("conv_vae", "none"), ("gated_mlp_vae", "dynamic")],
+)
+def test_resuming_continues_bit_for_bit(kind: str, binarise: Binarise, tmp_path: Path) -> None:
     """The convolutions' weights are channels_last, and so must their Adam moments be again."""
     data = TrialData(random_split(128, 0), random_split(32, 1))
     config = TrialConfig(
-        kind=kind, hidden=(32,), widths=(8, 8), latent_dim=4, batch_size=32, epochs=3
+        kind=kind,
+        hidden=(32,),
+        widths=(8, 8),
+        latent_dim=4,
+        batch_size=32,
+        epochs=3,
+        binarise=binarise,
     )
     whole, first, second = (Trial(config, data) for _ in range(3))
     whole.run_epoch()

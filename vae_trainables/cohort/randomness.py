@@ -20,11 +20,11 @@ from torch import Tensor
 
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
-from vae_trainables.datasets import noise
+from vae_trainables.datasets import binarising, noise
 from vae_trainables.numerics import philox
 from vae_trainables.numerics.fast import Draws
 from vae_trainables.numerics.streams import STREAM_NUMBER, Stream
-from vae_trainables.training.trial import Trial, add_noise
+from vae_trainables.training.trial import Trial, add_noise, binarised
 
 
 class Randomness(Protocol):
@@ -32,6 +32,9 @@ class Randomness(Protocol):
 
     def begin_epoch(self, trials: Mapping[int, Trial], images: int) -> Tensor:
         """Go to the first step of the slots' next epochs; their orders of images, (K, images)."""
+
+    def clean(self, grey: Tensor) -> Tensor:
+        """What is to be reconstructed of grey images (K, B, C, H, W)."""
 
     def noisy(self, clean: Tensor) -> Tensor:
         """The training input for clean images (K, B, C, H, W)."""
@@ -58,6 +61,12 @@ class KeyedRandomness:
         rows = [anyhow] * len(self._latent_mask)
         for slot, trial in trials.items():
             rows[slot] = trial.streams.permutation(trial.epoch, images)
+        return torch.stack(rows)
+
+    def clean(self, grey: Tensor) -> Tensor:
+        rows = list(grey.unbind(0))
+        for slot, trial in self._trials.items():
+            rows[slot] = binarised(rows[slot], trial.config, trial.streams, self._of(trial))
         return torch.stack(rows)
 
     def noisy(self, clean: Tensor) -> Tensor:
@@ -95,6 +104,7 @@ class CounterRandomness:
     ) -> None:
         """config, terms: what all slots share."""
         self.kind, self.terms, self.vectors, self.draws = config.noise.kind, terms, vectors, draws
+        self._draws_pixels = config.data.binarise == "dynamic"
         mask = vectors.latent_mask
         self._seeds = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
         self._steps = torch.zeros_like(self._seeds)
@@ -109,6 +119,12 @@ class CounterRandomness:
         self._seeds.copy_(seeds)
         self._steps.copy_(steps)
         return philox.permutation(seeds, STREAM_NUMBER["shuffle"], epochs, images)
+
+    def clean(self, grey: Tensor) -> Tensor:
+        if not self._draws_pixels:
+            return grey
+        rand = self.draws.uniform(*self._key("pixels"), math.prod(grey.shape[1:]))
+        return binarising.sampled(grey, rand.view(grey.shape))
 
     def noisy(self, clean: Tensor) -> Tensor:
         if "noise" not in self.terms:

@@ -118,7 +118,8 @@ class LockStep:
         batch, kinds, lr, beta = self._timetable.fetch()
         labels = kinds.view(self._shape[:2])
         # As `evaluator.as_float`, in one kernel.
-        clean = (self.images.index_select(0, batch) * (1 / 255)).view(self._shape)
+        grey = (self.images.index_select(0, batch) * (1 / 255)).view(self._shape)
+        clean = self.randomness.clean(grey)
         eps = self.randomness.latent(self.batch_size) if self.variational else None
         weights = self.bank.rounded() if self.rounds_once else self.bank.parameters
         tensors = {**weights, **self.bank.buffers}

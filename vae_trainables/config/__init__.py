@@ -18,7 +18,7 @@ written to files and logged in MLflow, flat: `TrialConfig(latent_dim=16, noise_f
 """
 
 from vae_trainables.config.budget import BudgetConfig
-from vae_trainables.config.data import PUBLISHED_SETS, DataConfig
+from vae_trainables.config.data import PUBLISHED_SETS, Binarise, DataConfig
 from vae_trainables.config.evaluation import ClassSource, Evaluation, EvaluationConfig
 from vae_trainables.config.model import SIDES, LikelihoodKind, ModelConfig
 from vae_trainables.config.noise import NOISE_KINDS, NoiseConfig, NoiseKind
@@ -43,6 +43,7 @@ __all__ = [
     "SETTINGS",
     "SIDES",
     "BetaSchedule",
+    "Binarise",
     "BudgetConfig",
     "ClassSource",
     "DataConfig",

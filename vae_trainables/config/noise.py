@@ -16,7 +16,7 @@ NoiseKind = Annotated[str, AfterValidator(NOISE_KINDS.checked)]
 class NoiseConfig(BaseModel):
     """The corruption of training images, as `vae_trainables.datasets.noise` has it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     kind: NoiseKind = Field(
         "gaussian", alias="noise_kind", description="one of " + ", ".join(NOISE_KINDS)

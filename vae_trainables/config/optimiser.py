@@ -12,7 +12,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 class OptimiserConfig(BaseModel):
     """The optimiser's rule, its rate and its batches."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     algorithm: Literal["adam", "adamw"] = Field("adam", alias="optimizer")
     lr: float = Field(1e-3, gt=0)

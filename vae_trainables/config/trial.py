@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
@@ -49,6 +51,13 @@ def _places() -> dict[str, tuple[str, str]]:
     return parts | {name: ("", name) for name in ("seed", "threads")}
 
 
+def _names() -> dict[str, dict[str, str]]:
+    names: dict[str, dict[str, str]] = {part: {} for part in ("", *PARTS)}
+    for name, (part, attribute) in PLACES.items():
+        names[part][attribute] = name
+    return names
+
+
 class TrialConfig(BaseModel):
     """A trial: one model trained once on one data set with one seed.
 
@@ -84,14 +93,20 @@ class TrialConfig(BaseModel):
             (tree[part] if part else tree)[name] = value
         return tree
 
-    @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        own = {**self.model.own, **self.objective.own}
-        return {name: self.setting(name) for name in PLACES} | own
+    @model_serializer(mode="wrap")
+    def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree = write(self)
+        parts = [tree.pop(part) for part in PARTS]
+        return {name: value for part in (*parts, tree) for name, value in part.items()}
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
+        """Written once: a desk asks at every step of a trial, hundreds of times a second."""
+        return self.model_dump(mode="json")
 
     def flat(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """The settings by their flat names, as JSON has them, but for those in `without`."""
-        return {n: v for n, v in self.model_dump(mode="json").items() if n not in without}
+        return {n: v for n, v in self._written.items() if n not in without}
 
     def setting(self, name: str) -> Any:
         """A setting by its flat name; KeyError where no configuration has it."""
@@ -101,12 +116,12 @@ class TrialConfig(BaseModel):
     @property
     def given(self) -> dict[str, Any]:
         """The settings that were given, rather than left at their defaults."""
-        own = {**self.model.own, **self.objective.own}
-        return own | {
-            name: self.setting(name)
-            for name, (part, attribute) in PLACES.items()
-            if attribute in self._part(part).model_fields_set
-        }
+        settings = {**self.model.own, **self.objective.own}
+        for part in ("", *PARTS):
+            owner = self._part(part)
+            given = owner.model_fields_set
+            settings |= {n: getattr(owner, a) for a, n in NAMES[part].items() if a in given}
+        return settings
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
@@ -124,9 +139,22 @@ class TrialConfig(BaseModel):
         """The configuration whose settings a tracker keeps as text: JSON, or a word as it is."""
         return cls.model_validate({name: _value(text) for name, text in texts.items()})
 
+    def identity(self) -> dict[str, Any]:
+        """The settings of which repeats share all: everything but the seed.
+
+        Settings that are younger than the first studies count only where they were set, so that
+        what was recorded before them stays equal.
+        """
+        idle = {n for n in _YOUNGER if self.setting(n) == SETTINGS[n].default}
+        return self.flat(without={"seed", *idle})
+
+    @cached_property
+    def _hash(self) -> str:
+        return stable_hash(self.identity())
+
     def fingerprint(self) -> str:
-        """Hash of everything but the seed: trials with equal fingerprints are repeats."""
-        return stable_hash(self.flat(without=["seed"]))
+        """Hash of `identity`: trials with equal fingerprints are repeats."""
+        return self._hash
 
     def _part(self, name: str) -> BaseModel:
         part: BaseModel = getattr(self, name) if name else self
@@ -135,11 +163,15 @@ class TrialConfig(BaseModel):
 
 PLACES = _places()
 """Part ("": the root) and attribute of each setting, by its flat name."""
+NAMES = _names()
+"""Flat name of each attribute of a part ("": the root)."""
 SETTINGS: dict[str, FieldInfo] = {
     name: (PARTS[part] if part else TrialConfig).model_fields[attribute]
     for name, (part, attribute) in PLACES.items()
 }
 """What is known of each setting of this package, by its flat name."""
+_YOUNGER = ("binarise", "iw_samples", "iw_images")
+"""Settings that were added when studies had been recorded; each new one belongs here."""
 
 
 def declare(name: str, *, least: float = -math.inf) -> None:

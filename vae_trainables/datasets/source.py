@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vae_trainables.datasets import own, published
+from vae_trainables.config import Binarise, DataConfig
+from vae_trainables.datasets import binarising, own, published
 from vae_trainables.datasets.errors import DataError
 from vae_trainables.datasets.named import NAMED, locate
 from vae_trainables.datasets.own import OwnData
@@ -31,6 +32,7 @@ class Source:
         folder: where the files of a named set are; None for the usual places.
         resize: see `sizes`.
         arrays: own data from Python.
+        binarise: what becomes of grey values, see `binarising`.
     """
 
     dataset: str
@@ -38,6 +40,7 @@ class Source:
     folder: Path | None = None
     resize: Resize = AUTO
     arrays: Arrays | None = None
+    binarise: Binarise = "none"
 
     @property
     def is_published(self) -> bool:
@@ -47,8 +50,10 @@ class Source:
     def splits(self, names: Iterable[str] = published.SPLITS) -> dict[str, Split]:
         """The splits by name; raises DataError."""
         if self.is_published:
-            return published.load_splits(self.dataset, names, self.folder)
-        return {name: self.own.splits[name] for name in names}
+            grey = published.load_splits(self.dataset, names, self.folder)
+        else:
+            grey = {name: self.own.splits[name] for name in names}
+        return binarising.binarised(grey, self.binarise)
 
     @cached_property
     def own(self) -> OwnData:
@@ -102,7 +107,7 @@ def open_source(
 
 
 def recorded_source(
-    dataset: str,
+    wanted: DataConfig,
     settings: Mapping[str, Any],
     *,
     data: str | None = None,
@@ -111,8 +116,10 @@ def recorded_source(
 ) -> Source:
     """The source of a study that was recorded with these `settings`.
 
-    data, data_dir: where the images are now, if not where they were. arrays: own data of its file.
+    wanted: of its trials' configurations. data, data_dir: where the images are now, if not where
+    they were. arrays: own data of its file.
     """
+    dataset = wanted.dataset
     if data is None and data_dir is None:
         data = settings.get("data")
         data_dir = Path(settings["data_dir"]) if settings.get("data_dir") else None
@@ -122,7 +129,8 @@ def recorded_source(
             f"the images of {dataset} came from the study's own file: give them with --data PATH"
         )
     resize = str(settings.get("resize") or "auto")
-    return open_source(dataset, data=data, data_dir=data_dir, resize=resize, arrays=arrays)
+    source = open_source(dataset, data=data, data_dir=data_dir, resize=resize, arrays=arrays)
+    return replace(source, binarise=wanted.binarise)
 
 
 def _begins_a_name(path: Path) -> bool:

@@ -73,16 +73,11 @@ def _log_weights(
     k: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """log p(x|z) + log p(z) - log q(z|inputs) of `k` posterior samples of each image, `(B, k)`.
-
-    By the whole model, encoder included: with two levels the posterior of one depends on the
-    sample of the other.
-    """
+    """log p(x|z) + log p(z) - log q(z|inputs) of `k` posterior samples of each image, `(B, k)`."""
     shape = (k, model.noise_dim)
     draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in images]
     eps = torch.cat(draws).to(images)
-    classes = None if labels is None else labels.repeat_interleave(k, 0)
-    output = model(inputs.repeat_interleave(k, 0), eps, classes)
+    output = model.drawn(inputs, eps, labels)
     z = output.z_mean + torch.exp(0.5 * output.z_logvar) * eps
     log_posterior = -0.5 * (eps.square() + output.z_logvar + math.log(2 * math.pi)).sum(1)
     nll = likelihood.nll(output.logits, images.repeat_interleave(k, 0))

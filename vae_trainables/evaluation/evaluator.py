@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from vae_trainables import kinds, metrics
 from vae_trainables.config import NoiseKind, TrialConfig
-from vae_trainables.datasets import noise
+from vae_trainables.datasets import binarising, noise
 from vae_trainables.datasets.splits import Split
 from vae_trainables.evaluation import bounds, classifier, features, omissions, representation
 from vae_trainables.models import Autoencoder, ModelOutput
@@ -25,11 +26,19 @@ BATCH = 500  # images at a time; no result depends on it
 PROBE_IMAGES = 20_000  # training images that a probe is fitted on
 EPOCH_PROBE_IMAGES = 5_000  # the same for the cheaper probe after each epoch
 FRECHET_SAMPLES = 5_000
-IW_SAMPLES = 64  # per image, of the bound on log p(x)
 SUPCON_BATCH = 256  # as reference system R2 has it
 ROBUSTNESS_FACTORS = (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
 ROBUSTNESS_KINDS: tuple[NoiseKind, ...] = ("gaussian", "salt_pepper", "masking", "poisson")
 ROBUSTNESS_IMAGES = 500  # each 36 times: 18,000 passes, the test set itself has 20,000
+KEPT = ("psnr", "ssim", "neg_elbo")  # of each test image, for what is told class by class
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The one look at the test set: means as `test/...`, and `KEPT` of each image, `(N,)`."""
+
+    figures: dict[str, float]
+    images: dict[str, Tensor]
 
 
 class Evaluator:
@@ -72,14 +81,15 @@ class Evaluator:
         train = self._split("train").take(probed)
         return omissions.omitted(config, train, self._split(split), split)
 
-    def test(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """`test/...`: everything of `validate`, both probes, a tighter bound; opens the test split.
+    def test(self, model: Autoencoder, config: TrialConfig) -> Tested:
+        """Everything of `validate`, both probes, a tighter bound; opens the test split.
 
         In fp32, whatever the trial's precision.
         """
         omitted = self.omitted(config, "test")
         with arithmetic("fp32", self.device):
-            figures = self._measure(model, config, "test")
+            measured = self._per_image(model, config, "test")
+            figures = self._means(measured, config, "test")
             figures |= self._bound(model, config) | self._by_predicted_classes(model, config)
         probes = {"probe": representation.logistic_probe, "knn": representation.knn_probe}
         fitted = {name: probe for name, probe in probes.items() if name not in omitted}
@@ -90,7 +100,8 @@ class Evaluator:
             test_labels = self._split("test").labels.numpy()
             for name, probe in fitted.items():
                 figures[name] = float(probe(codes, labels, test_codes, test_labels).accuracy)
-        return {f"test/{name}": value for name, value in figures.items()}
+        images = {name: torch.cat([part[name].cpu() for part, _ in measured]) for name in KEPT}
+        return Tested({f"test/{name}": value for name, value in figures.items()}, images)
 
     def robustness(self, model: Autoencoder, config: TrialConfig) -> list[dict[str, Any]]:
         """Denoising quality of the first test images over noise kinds and factors."""
@@ -107,11 +118,18 @@ class Evaluator:
                 rows.append({"kind": kind, "factor": factor, "n": len(clean), **quality})
         return rows
 
-    @torch.inference_mode()
     def _measure(self, model: Autoencoder, config: TrialConfig, split: str) -> dict[str, float]:
-        """Denoising by the latent mean; the ELBO by one fixed sample of the latent.
+        """Means over a split's images, and what their codes are worth."""
+        return self._means(self._per_image(model, config, split), config, split)
 
-        A class-conditional model has its classes as `config.evaluation.class_source` says.
+    @torch.inference_mode()
+    def _per_image(
+        self, model: Autoencoder, config: TrialConfig, split: str
+    ) -> list[tuple[dict[str, Tensor], Tensor]]:
+        """Figures of each image and z_mean, batch by batch, as `measure_batch` has them.
+
+        Denoising by the latent mean; the ELBO by one fixed sample of the latent. A
+        class-conditional model has its classes as `config.evaluation.class_source` says.
         """
         model.eval()
         clean, noisy = self.images(
@@ -121,30 +139,38 @@ class Evaluator:
         precision = config.optimiser.precision if split == "val" else "fp32"
         labels = self.condition(model, config, split)
         with products(precision, self.device):
-            likelihood = _settled(
+            likelihood = settled(
                 likelihoods.build(config.model), config, model, clean, noisy, eps, labels
             )
-        sums: dict[str, Tensor] = {}
-        codes = []
+        measured = []
         for part in _parts(len(clean)):
             with products(precision, self.device):
                 at_mean, drawn = model.at_mean_and_draw(
                     noisy[part], _of(eps, part), _of(labels, part)
                 )
-            per_image, z_mean = measure_batch(
-                at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part]
+            measured.append(
+                measure_batch(at_mean.in_float32(), drawn.in_float32(), likelihood, clean[part])
             )
-            codes.append(z_mean)
+        return measured
+
+    @torch.inference_mode()
+    def _means(
+        self, measured: list[tuple[dict[str, Tensor], Tensor]], config: TrialConfig, split: str
+    ) -> dict[str, float]:
+        """`measured`: what `_per_image` made of the whole split."""
+        sums: dict[str, Tensor] = {}
+        for per_image, _ in measured:
             for name, values in per_image.items():
                 sums[name] = sums.get(name, 0) + values.double().sum()
-        figures = {name: float(value) / len(clean) for name, value in sums.items()}
-        return figures | self.code_figures(torch.cat(codes), config, split)
+        codes = torch.cat([z_mean for _, z_mean in measured])
+        figures = {name: float(value) / len(codes) for name, value in sums.items()}
+        return figures | self.code_figures(codes, config, split)
 
     @torch.inference_mode()
     def _bound(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
-        """-log p(x) by `IW_SAMPLES` samples on the first test images; its gain over their -ELBO.
+        """-log p(x) by `iw_samples` samples on the first test images; its gain over their -ELBO.
 
-        And how many images those are.
+        And how many samples and images those are.
         """
         if not config.model.variational:
             return {}
@@ -153,23 +179,28 @@ class Evaluator:
         )
         labels = self.condition(model, config, "test")
         eps = self.latents(len(clean), model.noise_dim)
-        likelihood = _settled(
+        likelihood = settled(
             likelihoods.build(config.model), config, model, clean, noisy, eps, labels
         )
-        first = slice(kinds.kind(config.model.kind).bound_images)
+        asked = config.evaluation.iw_images
+        first = slice(kinds.kind(config.model.kind).bound_images if asked is None else asked)
         bound = bounds.importance_weighted_nll(
             model,
             likelihood,
             clean[first],
             inputs=noisy[first],
             labels=_of(labels, first),
-            k=IW_SAMPLES,
+            k=config.evaluation.iw_samples,
             generator=Streams(EVALUATION_SEED, torch.device("cpu")).generator("latent", 2),
             rows=BATCH,
         )
         iw_nll, neg_elbo = (float(values.double().mean()) for values in bound)
-        images = float(len(clean[first]))
-        return {"iw_nll": iw_nll, "iw_gain": neg_elbo - iw_nll, "iw_images": images}
+        return {
+            "iw_nll": iw_nll,
+            "iw_gain": neg_elbo - iw_nll,
+            "iw_samples": float(config.evaluation.iw_samples),
+            "iw_images": float(len(clean[first])),
+        }
 
     def _by_predicted_classes(self, model: Autoencoder, config: TrialConfig) -> dict[str, float]:
         """What a conditional model does where nobody tells it the classes, as it is published."""
@@ -278,6 +309,8 @@ class Evaluator:
         not find there what it was told.
         """
         part = self._split(split).take(limit)
+        if split == "train":
+            part = binarising.as_evaluated(part, config.data.binarise)
         if not conditional:
             return part, None
         with arithmetic("fp32", self.device):
@@ -381,7 +414,7 @@ def measure_batch(
     return figures | metrics.per_image(image, clean), at_mean.z_mean
 
 
-def _settled(
+def settled(
     likelihood: likelihoods.Likelihood,
     config: TrialConfig,
     model: Autoencoder,
@@ -390,7 +423,7 @@ def _settled(
     eps: Tensor | None,
     labels: Tensor | None,
 ) -> likelihoods.Likelihood:
-    """The σ-VAE's variance from the whole split, so that no figure depends on the batch size."""
+    """The σ-VAE's variance from all these images, so that no figure depends on the batch size."""
     if config.model.likelihood != "sigma":
         return likelihood
     total = 0.0

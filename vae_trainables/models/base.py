@@ -65,6 +65,13 @@ class Autoencoder(nn.Module):
         at_mean = self(x, None, labels)
         return at_mean, at_mean if eps is None else self(x, eps, labels)
 
+    def drawn(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> ModelOutput:
+        """`forward` of several draws of each image: `eps` (B * k, noise_dim), image by image."""
+        k = len(eps) // len(x)
+        classes = None if labels is None else labels.repeat_interleave(k, 0)
+        output: ModelOutput = self(x.repeat_interleave(k, 0), eps, classes)
+        return output
+
     def sample(self, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits (B, C, H, W) of a draw from the prior, `eps` (B, noise_dim) standard normal.
 
@@ -91,7 +98,9 @@ class OneLevelAutoencoder(Autoencoder):
         self.noise_dim = config.latent_dim
         self.encoder = encoder
         self.mean_head = nn.Linear(features, config.latent_dim)
-        self.logvar_head = nn.Linear(features, config.latent_dim) if config.variational else None
+        self.logvar_head: nn.Module | None = (
+            nn.Linear(features, config.latent_dim) if config.variational else None
+        )
         self.decoder = decoder
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -116,6 +125,13 @@ class OneLevelAutoencoder(Autoencoder):
         posterior = self.encode(x, labels)
         at_mean = self._decoded(*posterior, None, labels)
         return at_mean, at_mean if eps is None else self._decoded(*posterior, eps, labels)
+
+    def drawn(self, x: Tensor, eps: Tensor, labels: Tensor | None = None) -> ModelOutput:
+        """As of all kinds; the encoder sees each image once."""
+        k = len(eps) // len(x)
+        z_mean, z_logvar = (part.repeat_interleave(k, 0) for part in self.encode(x, labels))
+        classes = None if labels is None else labels.repeat_interleave(k, 0)
+        return self._decoded(z_mean, z_logvar, eps, classes)
 
     def _decoded(
         self, z_mean: Tensor, z_logvar: Tensor, eps: Tensor | None, labels: Tensor | None

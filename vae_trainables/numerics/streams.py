@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vae_trainables.numerics import fast, philox
 
-Stream = Literal["init", "shuffle", "noise", "factor", "latent"]
+Stream = Literal["init", "shuffle", "noise", "factor", "latent", "pixels"]
 Backend = Literal["generator", "counter"]
 STREAM_NUMBER: dict[Stream, int] = {name: i for i, name in enumerate(get_args(Stream))}
 EVALUATION_SEED = 20_240_101  # one fixed seed for the noise of every evaluation, never a trial's

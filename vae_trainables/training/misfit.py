@@ -8,6 +8,7 @@ import torch
 
 from vae_trainables import kinds, models
 from vae_trainables.config import ModelConfig, TrialConfig
+from vae_trainables.datasets.binarising import is_binary
 from vae_trainables.datasets.splits import Split, TrialData
 from vae_trainables.evaluation.evaluator import Evaluator
 from vae_trainables.evaluation.omissions import unmeasured
@@ -23,6 +24,8 @@ def misfit(config: TrialConfig, data: TrialData, required: Iterable[str] = ()) -
     for name, split in splits.items():
         if split is not None and (reason := _split_misfit(config.model, name, split)):
             return reason
+    if config.data.binarise != "none" and not is_binary(data.val.images):
+        return f"binarise = {config.data.binarise!r}, but the validation images are grey"
     gamma, kind = config.objective.supcon_gamma, config.model.kind
     if gamma > 0 and not kinds.kind(kind).latent:
         return f"supcon_gamma = {gamma}, but {kind} has no codes to compare"

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
-from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.evaluation.evaluator import Evaluator, Tested
 from vae_trainables.numerics.precision import effective
 from vae_trainables.training.trial import DivergedError, Trial
 
@@ -31,6 +32,7 @@ Outcome = Literal["running", "finished", "failed", "diverged", "out_of_memory", 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 ROBUSTNESS = "robustness.json"
+TEST_IMAGES = "test_images.npz"
 ERROR = "error.txt"
 _STORAGE_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 _ALLOCATION_FAILED = (
@@ -187,7 +189,16 @@ class Session:
             return {}
         rows = trial.evaluator.robustness(trial.model, self.config)
         (self.folder / ROBUSTNESS).write_text(json.dumps(rows))
-        return trial.evaluator.test(trial.model, self.config)
+        tested = trial.evaluator.test(trial.model, self.config)
+        self._keep_images(trial.evaluator, tested)
+        return tested.figures
+
+    def _keep_images(self, evaluator: Evaluator, tested: Tested) -> None:
+        """What each test image got, float32 `(N,)` by name, beside its label."""
+        arrays: dict[str, Any] = {name: values.numpy() for name, values in tested.images.items()}
+        assert evaluator.data.test is not None  # it was opened
+        labels = evaluator.data.test.labels.numpy()
+        np.savez_compressed(self.folder / TEST_IMAGES, labels=labels, **arrays)
 
     def _end(self, outcome: Outcome, reason: str) -> Record:
         epoch = self.trial.epoch if self.trial is not None else 0

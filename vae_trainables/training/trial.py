@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vae_trainables import checkpoint, models
 from vae_trainables.config import Evaluation, TrialConfig
-from vae_trainables.datasets import noise
+from vae_trainables.datasets import binarising, noise
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation.evaluator import Evaluator, as_float
 from vae_trainables.models import Autoencoder, ModelOutput, dropout
@@ -136,7 +136,8 @@ class Trial:
     def _train_step(self, step: int, batch: Tensor) -> Tensor:
         """One optimizer step on the images of indices `batch`; the terms that are logged."""
         config = self.config
-        clean = as_float(self.images.index_select(0, batch))
+        grey = as_float(self.images.index_select(0, batch))
+        clean = binarised(grey, config, self.streams, step)
         labels = self.labels.index_select(0, batch)
         noisy = add_noise(clean, config, self.streams, step)
         eps = None
@@ -187,7 +188,7 @@ class Trial:
         """All that the rest of the training depends on: tensors, and JSON-able facts."""
         weights = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         meta = {
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.flat(),
             "epoch": self.epoch,
             "stopped_early": self.stopped_early,
             "plateau": self.plateau.state_dict(),
@@ -254,6 +255,13 @@ def build_optimizer(model: nn.Module, config: TrialConfig) -> Adam:
         weight_decay=config.optimiser.weight_decay,
         decoupled=config.optimiser.algorithm == "adamw",
     )
+
+
+def binarised(grey: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:
+    """What a step is to reconstruct, `(B, C, H, W)`: drawn anew where `binarise` is dynamic."""
+    if config.data.binarise != "dynamic":
+        return grey
+    return binarising.sampled(grey, streams.uniform("pixels", step, tuple(grey.shape)))
 
 
 def add_noise(clean: Tensor, config: TrialConfig, streams: Streams, step: int) -> Tensor:

@@ -31,9 +31,25 @@ function layoutOf(spec) {
   };
 }
 
-/* plotly lies in the page as gzip: less than half of it to mail. */
+/* plotly lies in the page as gzip in base 85: less than half of it to mail. */
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;.=>?@^_`{|}~";
+
+function fromBase85(text) {
+  const digits = new Uint8Array(128);
+  [...ALPHABET].forEach((letter, value) => { digits[letter.charCodeAt(0)] = value; });
+  const missing = (5 - (text.length % 5)) % 5; // letters of the last five, and so many bytes
+  const whole = text + "~".repeat(missing);
+  const view = new DataView(new ArrayBuffer((whole.length / 5) * 4));
+  for (let at = 0, byte = 0; at < whole.length; at += 5, byte += 4) {
+    let value = 0;
+    for (let i = at; i < at + 5; i++) value = value * 85 + digits[whole.charCodeAt(i)];
+    view.setUint32(byte, value);
+  }
+  return new Uint8Array(view.buffer, 0, view.byteLength - missing);
+}
+
 async function unpackPlotly(packed) {
-  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const bytes = fromBase85(packed.textContent);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();
@@ -41,32 +57,130 @@ async function unpackPlotly(packed) {
 }
 
 const touch = matchMedia("(hover: none)").matches;
+const PER_TRIAL = "trials"; // a trace's meta: its texts are the keys of its points' trials,
+const PER_CURVE = "curves"; // or of those of its curves, which gaps keep apart
+const drawn = new Set();
 
 function drawPlot(script) {
+  drawn.add(script);
   const spec = JSON.parse(script.textContent);
+  spec.data.filter((trace) => trace.meta === PER_CURVE).forEach(nameEachPoint);
   const options = {
     displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   };
   const target = document.getElementById(script.dataset.for);
-  return Plotly.react(target, themed(spec.data), layoutOf(spec), options);
+  const article = target.closest("article");
+  const picks = spec.data.some((trace) => trace.meta === PER_TRIAL);
+  const traces = picks ? [...spec.data, highlight(spec, pickedIn(article))] : spec.data;
+  const layout = layoutOf(spec);
+  if (touch) layout.dragmode = false; // a finger scrolls the page; a tap picks
+  const done = Plotly.react(target, themed(traces), layout, options);
+  if (picks && !target.dataset.picks) {
+    target.dataset.picks = "yes";
+    target.on("plotly_click", (event) => {
+      const point = event.points.find((each) => each.data.meta === PER_TRIAL);
+      if (point) choose(article, point.data.text[point.pointIndex]);
+    });
+  }
+  return done;
+}
+
+function nameEachPoint(trace) {
+  const keys = trace.text;
+  let curve = 0;
+  trace.text = trace.x.map((x) => (x === null ? keys[curve++] : keys[curve]));
+  trace.meta = PER_TRIAL;
+}
+
+/* The picked trial: one of a chapter, marked in all its charts and tables, with what to do next. */
+let picked = null; // { article, key }
+const bar = document.getElementById("picked");
+const pickedIn = (article) => (picked && picked.article === article ? picked.key : null);
+
+/* A trace that marks a trial's points: a ring, or a line where the trial has several in one trace. */
+function highlight(spec, key) {
+  const x = [], y = [];
+  let line = false;
+  for (const trace of spec.data.filter((each) => key !== null && each.meta === PER_TRIAL)) {
+    const own = trace.text.flatMap((text, i) => (text === key ? [i] : []));
+    if (!own.length) continue;
+    line ||= own.filter((i) => trace.y[i] !== null).length > 1;
+    x.push(...own.map((i) => trace.x[i]), null);
+    y.push(...own.map((i) => trace.y[i]), null);
+  }
+  return {
+    type: "scatter", x, y, hoverinfo: "skip", showlegend: false, connectgaps: false,
+    mode: line ? "lines" : "markers", line: { color: "--text", width: 4 },
+    marker: { color: "--text", size: 15, symbol: "circle-open", line: { width: 3 } },
+  };
+}
+
+function choose(article, key) {
+  picked = key === null ? null : { article, key };
+  drawn.forEach((script) => {
+    const target = document.getElementById(script.dataset.for);
+    if (target.dataset.picks) drawPlot(script);
+  });
+  document.querySelectorAll("button.pick-trial").forEach((button) => {
+    const on = picked !== null && button.closest("article") === article && button.dataset.trial === key;
+    button.setAttribute("aria-pressed", String(on));
+    button.closest("tr").classList.toggle("on", on);
+  });
+  parallels.forEach((each) => each.show(pickedIn(each.figure.closest("article"))));
+  tell();
+}
+
+function tell() {
+  bar.hidden = picked === null;
+  document.body.classList.toggle("has-picked", picked !== null);
+  if (picked === null) return;
+  const { runs, commands } = JSON.parse(picked.article.querySelector("script.selection").textContent);
+  const [run, status] = runs[picked.key];
+  bar.querySelector("strong").textContent = `Trial ${picked.key}`;
+  bar.querySelector(".state").textContent = status.replace("_", " ");
+  bar.querySelector(".run").textContent = run;
+  bar.querySelector(".said").textContent = "";
+  const texts = { "run id": run };
+  if (status === "finished") {
+    Object.entries(commands).forEach(([name, text]) => { texts[name] = text.replaceAll("TRIAL", picked.key); });
+  }
+  bar.querySelector(".actions").replaceChildren("Copy ", ...Object.entries(texts).map(([name, text]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    button.title = text;
+    button.addEventListener("click", () => copy(text));
+    return button;
+  }));
+}
+
+/* A browser may refuse its clipboard to a page in a frame: then the text is selected to be copied by hand. */
+async function copy(text) {
+  const said = bar.querySelector(".said");
+  said.textContent = text;
+  try {
+    await navigator.clipboard.writeText(text);
+    said.textContent = `Copied: ${text}`;
+  } catch {
+    getSelection().selectAllChildren(said);
+    if (document.execCommand("copy")) said.textContent = `Copied: ${text}`;
+  }
 }
 
 /* A plot is drawn when it comes near the screen: a page with forty of them opens at once. */
 function drawPlots() {
   const specs = [...document.querySelectorAll("script.spec[data-for]")];
-  const drawn = new Set();
-  const draw = (script) => { drawn.add(script); return drawPlot(script); };
   const byTarget = new Map(specs.map((script) => [document.getElementById(script.dataset.for), script]));
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries.filter((each) => each.isIntersecting)) {
       watcher.unobserve(entry.target);
-      draw(byTarget.get(entry.target));
+      drawPlot(byTarget.get(entry.target));
     }
   }, { rootMargin: "600px" });
   byTarget.forEach((_, target) => watcher.observe(target));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(drawPlot));
-  addEventListener("beforeprint", () => specs.filter((each) => !drawn.has(each)).forEach(draw));
+  addEventListener("beforeprint", () => specs.filter((each) => !drawn.has(each)).forEach(drawPlot));
 }
 
 /* Tables: headings become buttons that sort; what is missing stays at the end. */
@@ -89,8 +203,8 @@ function sort(table, headings, column) {
   heading.setAttribute("aria-sort", up ? "ascending" : "descending");
   const numeric = heading.classList.contains("number");
   const key = (row) => {
-    const value = row.cells[column].dataset.value;
-    return numeric ? Number.parseFloat(value) : value;
+    const cell = row.cells[column];
+    return numeric ? Number.parseFloat(cell.dataset.value) : cell.textContent.trim();
   };
   const compare = (a, b) => {
     if (numeric && (Number.isNaN(a) || Number.isNaN(b))) return Number.isNaN(a) - Number.isNaN(b);
@@ -132,7 +246,7 @@ class Parallel {
     this.bottom = this.height - 16;
     this.draw();
     this.spec.trials.forEach((trial, i) => this.select.append(new Option(`${i + 1}. trial ${trial}`, i)));
-    this.select.addEventListener("change", () => this.pick(this.select.value));
+    this.select.addEventListener("change", () => this.pick(this.select.value === "" ? null : Number(this.select.value)));
     figure.querySelector("button.clear").addEventListener("click", () => {
       this.filters.fill(null);
       this.refresh();
@@ -225,8 +339,13 @@ class Parallel {
     this.figure.querySelector(".count").textContent = `${shown} of ${this.lines.length} lines`;
   }
 
-  pick(which) {
-    const number = which === "" ? null : Number(which);
+  pick(number) {
+    choose(this.figure.closest("article"), number === null ? null : this.spec.trials[number]);
+  }
+
+  show(key) {
+    const place = this.spec.trials.indexOf(key);
+    const number = place < 0 ? null : place;
     this.lines.forEach((line, i) => line.classList.toggle("on", i === number));
     this.select.value = number === null ? "" : String(number);
     const told = this.figure.querySelector(".picked");
@@ -241,7 +360,13 @@ if (matchMedia("(max-width: 75rem)").matches) {
   document.querySelectorAll("nav details").forEach((each) => each.removeAttribute("open"));
 }
 document.querySelectorAll("table:not(.pictures table)").forEach((table) => { if (table.tHead) sortable(table); });
-document.querySelectorAll("figure.parallel").forEach((figure) => new Parallel(figure));
+const parallels = [...document.querySelectorAll("figure.parallel")].map((figure) => new Parallel(figure));
+document.querySelectorAll("button.pick-trial").forEach((button) => button.addEventListener("click", () => {
+  const article = button.closest("article");
+  choose(article, pickedIn(article) === button.dataset.trial ? null : button.dataset.trial);
+}));
+bar.querySelector(".close").addEventListener("click", () => choose(null, null));
+addEventListener("keydown", (event) => { if (event.key === "Escape" && picked) choose(null, null); });
 const packed = document.getElementById("plotly");
 if (packed) {
   unpackPlotly(packed).then(drawPlots).catch((error) => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from analysis.figures.pictures import Grid
 from analysis.models.trained import WeightsError, load
 from analysis.report.page import Block, Command, PictureGrid, Plots, Prose, Section, TableBlock
 from analysis.report.sections.images import SHOWN, class_names, psnr, spread
+from analysis.report.selection import commands
 from analysis.statistics.quantities import quantity
 from analysis.statistics.search_space import label
 from analysis.tables.table import Column, Table
@@ -45,26 +45,26 @@ def section(results: StudyResults, keys: Sequence[str]) -> Section:
     drawn = [courses_of(trials, history, metric) for metric in metrics]
     blocks.append(Plots(tuple(courses.plot(course) for course in drawn if course.curves)))
     blocks += _pictures(results, trials)
-    blocks += [Command(text) for text in commands(results, trials)]
+    finished = trials.loc[trials["status"] == "finished", "trial"]
+    blocks += [Command(text) for key in finished for text in commands(results, key).values()]
     return Section("compared", "Side by side", tuple(blocks))
 
 
 def choose(results: StudyResults, keys: Sequence[str]) -> pd.DataFrame:
     """Rows of the trials, in the order of `keys`."""
-    trials = results.trials
     unique = list(dict.fromkeys(keys))
     if not 2 <= len(unique) <= MOST:
         raise CompareError(f"--compare wants 2 to {MOST} trials, got {len(unique)}")
     places = []
     for key in unique:
-        fitting = trials.index[(trials["trial"] == key) | (trials["run_id"] == key)]
-        if fitting.empty:
+        trial = results.trial(key)
+        if trial is None:
             best = ", ".join(results.ranked["trial"].tolist()[:5])
             raise CompareError(
                 f"--compare {key!r}: the study has no such trial; its best are {best or 'none'}"
             )
-        places.append(fitting[-1])
-    return trials.loc[places]
+        places.append(trial.name)
+    return results.trials.loc[places]
 
 
 def settings_table(chosen: pd.DataFrame) -> tuple[Table, int]:
@@ -159,18 +159,3 @@ def _grid(
         "each its PSNR in dB."
     )
     return Grid("compared_grid", "On the same images", caption, tuple(rows), tuple(names))
-
-
-def commands(results: StudyResults, chosen: pd.DataFrame) -> list[str]:
-    """What goes on from each finished trial."""
-    study = shlex.quote(results.name)
-    where = f"--study {study} --tracking-uri {shlex.quote(results.tracker.uri)}"
-    return [
-        line
-        for key in chosen.loc[chosen["status"] == "finished", "trial"]
-        for line in (
-            f"python -m analysis.gallery {key} {where} --out gallery-{key}",
-            f"python -m analysis.publish {where} --run {key}",
-            f"python -m studies.reproduce {key} {where} --check",
-        )
-    ]

@@ -22,6 +22,7 @@ BEST = 5  # trials shown as the best
 LISTED = 100  # trials in the long table; all are in trials.csv
 SPLITS_SHOWN = ("test", "val")
 SCORES = ("mse", "psnr", "ssim", "predicted_mse", "neg_elbo", "iw_nll", "probe", "frechet")
+SAMPLES_BEFORE, IMAGES_BEFORE = 64, 256  # of the bound, before runs said so
 DO_NOTHING = "do nothing"
 LOOKUP = "lookup"
 WIENER = "wiener"  # the whole filter; that of a rank is another row
@@ -40,6 +41,7 @@ MEANINGS = {
     "pca": "projection on the training images' main directions",
     "total variation": "smooths and keeps edges",
     "non-local means": "averages patches that look alike",
+    "ceiling": "a small network without a bottleneck: what is to be had at that size",
     LOOKUP: "mean of the training images that explain the noisy one",
     "reference system": "its own report's figure, on images of its own choice",
 }
@@ -77,8 +79,9 @@ class Entry:
 
 def section(results: StudyResults, entries: list[Entry]) -> Section:
     """The comparison table and the list of the best trials."""
+    bound = bound_note(results)
     blocks: list[Block] = [
-        TableBlock(comparison_table(rows), f"comparison_{SPLITS[split]}")
+        TableBlock(comparison_table(rows, bound), f"comparison_{SPLITS[split]}")
         for split in SPLITS_SHOWN
         if (rows := [entry for entry in entries if entry.split == split])
     ]
@@ -177,8 +180,28 @@ def printed_applies(results: StudyResults) -> bool:
     return all(fixed.get(name) == value for name, value in PRINTED_FOR.items())
 
 
-def comparison_table(entries: list[Entry]) -> Table:
+def bound_note(results: StudyResults) -> str:
+    """By how many samples and on how many images log p(x) is bounded; empty where it is not."""
+    rows = results.trials
+    if METRIC + "test/iw_nll" not in rows:
+        return ""
+    rows = rows[rows[METRIC + "test/iw_nll"].notna()]
+
+    def numbers(what: str, before: int) -> str:
+        column = METRIC + f"test/iw_{what}"
+        values = rows[column].fillna(before) if column in rows else pd.Series([before])
+        return " or ".join(f"{value:,.0f}" for value in sorted(set(values)))
+
+    return (
+        f" {quantity('iw_nll').label}: {numbers('samples', SAMPLES_BEFORE)} samples per image, on "
+        f"the first {numbers('images', IMAGES_BEFORE)} test images."
+    )
+
+
+def comparison_table(entries: list[Entry], bound: str = "") -> Table:
     """Rows of one split with every score that any of them has; trials first, then baselines.
+
+    bound: to be said below the table where it shows the bound on log p(x).
 
     Bold is the best on the split's own images: not a figure that was printed elsewhere, nor one
     from fewer images than the other baselines have seen.
@@ -189,18 +212,20 @@ def comparison_table(entries: list[Entry]) -> Table:
     most = max((entry.images or 0 for entry in entries), default=0)
     rows = [_row(entry, present, most) for entry in entries]
     columns = [Column("name", "what")]
-    if any(entry.meaning for entry in entries):
-        columns.append(Column("meaning", "what it does"))
-    if any(entry.images for entry in entries):
-        columns.append(Column("images", "images", spec="d"))
     for name in present:
         limits = {"low": f"{name}_low", "high": f"{name}_high"} if name in spread else {}
         columns.append(Column.of(quantity(name), name, **limits))
+    if any(entry.images for entry in entries):
+        columns.append(Column("images", "images", spec="d"))
+    if any(entry.meaning for entry in entries):
+        columns.append(Column("meaning", "what it does"))
     split = SPLITS.get(entries[0].split, entries[0].split) if entries else "no"
     note = "" if split == "test" else (
         "Scores of single trials are chosen as the best of many, so they flatter. "
     )  # fmt: skip
     note += f"Bold: best of the column on all {split} images."
+    if "iw_nll" in present:
+        note += bound
     if spread:
         note += " In brackets: 95 % intervals over fresh seeds."
     return Table(tuple(columns), pd.DataFrame(rows), f"On {split} images", note, "plain")
@@ -303,6 +328,7 @@ def _mark(entry: Entry, name: str, most: int) -> message.Mark:
     colors = {"winner": "--best", "reference": "--reference", "baseline": "--other"}
     color = colors.get(entry.group.removeprefix("confirmed").strip(), "--finished")
     label = entry.name.partition(", confirmed on ")[0]
+    label = confirmed.BASELINE_NAMES.get(label, label)
     label += {"confirmed winner": " (winner)"}.get(entry.group, "")
     if entry.images and entry.images < most:
         label += f" ({entry.images:,} images)"

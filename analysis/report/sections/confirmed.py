@@ -27,6 +27,7 @@ E = TypeVar("E")
 
 REFERENCE = "reference"
 ROBUSTNESS_METRIC = "psnr"
+BASELINE_NAMES = {"do nothing": "noisy input", "wiener": "Wiener filter", "lookup": "look-up"}
 ROBUSTNESS_COLUMNS = ("kind", "factor", ROBUSTNESS_METRIC)
 
 
@@ -67,14 +68,18 @@ def _label(trial: str, row: Mapping[Hashable, Any]) -> str:
 
 
 def _search_scores(results: StudyResults, keys: list[str]) -> dict[str, float]:
-    """The objective in the search of each configuration, the reference included."""
+    """The objective in the search of each configuration, the reference included.
+
+    Its mean where the search gave a configuration several seeds.
+    """
     column = results.objective.column
     if column not in results.search:
         return {}
     scores = results.search.set_index("trial")[column].to_dict()
+    scores |= results.ranked.set_index("trial")[column].to_dict()
     reference = results.reference
     if reference is not None and reference["phase"] != CONFIRM:
-        scores[REFERENCE] = reference[column]
+        scores[REFERENCE] = scores[reference["trial"]]
     return {key: float(scores[key]) for key in [*keys, REFERENCE] if pd.notna(scores.get(key))}
 
 
@@ -235,7 +240,6 @@ def _trained_on(runs: Confirmations) -> str:
 
 def _baseline_curves(results: StudyResults) -> list[dict[str, Any]]:
     """Rows that can be drawn, under the names that they have in a legend."""
-    said = {"do nothing": "noisy input", "wiener": "Wiener filter", "lookup": "look-up"}
     usable = [
         dict(row)
         for row in results.baseline_robustness
@@ -245,7 +249,7 @@ def _baseline_curves(results: StudyResults) -> list[dict[str, Any]]:
     for row in usable:
         count = row.get("n", most)
         few = f" ({count:,} images)" if count < most else ""
-        row["name"] = said.get(str(row["name"]), str(row["name"])) + few
+        row["name"] = BASELINE_NAMES.get(str(row["name"]), str(row["name"])) + few
     return usable
 
 

@@ -7,9 +7,9 @@ import math
 import pandas as pd
 
 from analysis.report.page import Block, KeyNumber, KeyNumbers, Prose, Section, TableBlock
-from analysis.statistics import cost
-from analysis.statistics.cost import Cost
 from analysis.tables.table import Column, Table
+from analysis.tracker import cost
+from analysis.tracker.cost import Cost
 from analysis.tracker.results import StudyResults
 from analysis.tracker.runs import METRIC, PARAM
 

@@ -18,7 +18,7 @@ from analysis.report.page import (
     TableBlock,
 )
 from analysis.statistics.quantities import MISSING, format_number, quantity, sign
-from analysis.statistics.search_space import Dimension, label
+from analysis.statistics.search_space import label
 from analysis.tables.table import Column, Table
 from analysis.tracker.results import StudyResults
 from analysis.tracker.runs import FAILED, METRIC, PARAM
@@ -189,7 +189,7 @@ def space_table(results: StudyResults) -> Table | None:
     rows = [
         {
             "parameter": name,
-            "range": range_text(dimensions[name]) if name in dimensions else "varies",
+            "range": dimensions[name].range_text if name in dimensions else "varies",
             "winner": _value(results.winner, name),
             "reference": _value(results.reference, name),
         }
@@ -202,15 +202,6 @@ def space_table(results: StudyResults) -> Table | None:
         Column("reference", "reference"),
     )
     return Table(columns, pd.DataFrame(rows), "Search space")
-
-
-def range_text(dimension: Dimension) -> str:
-    """A distribution in words."""
-    distribution = dimension.distribution
-    if hasattr(distribution, "choices"):
-        return " · ".join(str(choice) for choice in distribution.choices)
-    scale = ", log scale" if dimension.log else ""
-    return f"{distribution.low:g} to {distribution.high:g}{scale}"
 
 
 def _value(trial: pd.Series[Any] | None, name: str) -> str:

@@ -44,7 +44,8 @@ def learning_curves(results: StudyResults) -> Section | None:
             "fixed random draw of pruned and other ones."
         )
     text += (
-        " The view is cut to where finished trials end up; double-click a plot to see all of it."
+        " The view is cut to where finished trials end up; double-click a plot to see all of it. A "
+        "click on a point picks its trial in all charts, and shows what to do with it."
     )
     plots = tuple(curves.plot(panel) for panel in panels)
     return Section("curves", "Learning curves", (Prose(text), Plots(plots, legend=curves.legend())))
@@ -86,7 +87,8 @@ def _parallel(lines: parallel.Parallel) -> list[Block]:
     )  # fmt: skip
     text = (
         f"{cut}Each line is a finished trial, red for the best; better scores lie higher. Pick a "
-        "line by a click or from the list; drag along an axis to keep only the lines through it."
+        "line by a click or from the list, and it is picked in all charts; drag along an axis to "
+        "keep only the lines through it."
     )
     if lines.without_axis:
         text += f" No room for an axis of {', '.join(lines.without_axis)}."

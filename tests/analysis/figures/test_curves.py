@@ -68,7 +68,7 @@ def test_lines_of_two_trials_would_be_joined() -> None:
     (trace,) = curves.spec(Curves("val/mse", two, 2, 2))["data"]
     assert trace["x"] == [1, 2, None, 1, None]
     assert trace["y"] == [3.0, 2.0, None, 4.0, None]
-    assert trace["text"] == ["a", "a", "a", "b", "b"]
+    assert trace["text"] == ["a", "b"], "one key for each curve, which the gaps keep apart"
     assert trace["connectgaps"] is False
 
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from analysis.gallery.__main__ import app
 from analysis.gallery.denoising import FILES
 from analysis.gallery.losses import COLUMNS
-from analysis.gallery.subject import GalleryError, find
 from analysis.tracker.client import Tracker
+from analysis.tracker.lookup import LookupFailedError, find
 from studies.tracker import names
 from tests.analysis import bulk_studies
 from tests.analysis.gallery.tiny import SLICES, Logged
@@ -195,5 +195,7 @@ def test_a_trials_key_would_not_do_or_take_another_studys_trial() -> None:
     record, others = find(tracker, "0003", "plain")
     assert record.tags[names.TRIAL] == "0003"
     assert record not in others
-    with pytest.raises(GalleryError, match=r"several trials 0000, of .*'plain'.* with --study"):
+    with pytest.raises(
+        LookupFailedError, match=r"several trials 0000, of .*'plain'.* with --study"
+    ):
         find(tracker, "0000")

@@ -162,7 +162,7 @@ def test_headings_would_jump() -> None:
 def test_sorting_would_compare_rounded_numbers() -> None:
     _, found = outline(everything())
     values = [each["data-value"] for each in found.all("td") if "data-value" in each]
-    assert str(1 / 3) in values
+    assert f"{1 / 3:.9g}" in values
 
 
 def test_json_could_end_its_script_element() -> None:

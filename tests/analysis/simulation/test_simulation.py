@@ -16,6 +16,7 @@ from analysis.simulation import studies
 from analysis.simulation.confirmations import SCENARIOS, SimulationFigures, measure
 from analysis.simulation.importances import SEARCHES, SearchSpec, measure_importance
 from analysis.simulation.optimism import OPTIMISM_SCENARIOS, measure_optimism
+from analysis.simulation.overtunings import OVERTUNING_SCENARIOS, measure_overtuning
 from analysis.simulation.studies import StudySpec, learning_curves, simulate
 
 STUDIES = 1000
@@ -155,3 +156,13 @@ def test_the_command_prints_a_row_for_every_scenario() -> None:
     assert result.exit_code == 0
     first = [line.split(" | ")[0].removeprefix("| ") for line in result.stdout.splitlines()]
     assert set(SCENARIOS) | set(OPTIMISM_SCENARIOS) | set(SEARCHES) <= set(first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["little to gain", "no configuration is better"])
+def test_overtuning_is_estimated_without_bias_and_between_two_bounds(scenario: str) -> None:
+    found = measure_overtuning(OVERTUNING_SCENARIOS[scenario], STUDIES)
+    assert abs(found.bias_against_first) <= 3 * found.error
+    assert found.bias_lower < 0 < found.bias_upper
+    assert found.false <= _allowed(0.05, found.simulations)
+    assert found.error < 0.005, "so that a bias could be seen"

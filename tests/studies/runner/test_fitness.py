@@ -86,6 +86,11 @@ def test_our_own_studies_fit_their_data(definition: StudyDefinition) -> None:
             "a suggestion .*give at least 2",
         ),
         (
+            lambda: study(suggested={"binarise": ["none", "static"]}),
+            {},
+            "a suggestion .*binarise = 'static', but a study has one, 'none'",
+        ),
+        (
             lambda: study(suggested={"dataset": ["fashion-mnist", "mnist"]}),
             {},
             "a suggestion .*dataset = 'mnist', but a study has one, 'fashion-mnist'",

@@ -29,6 +29,9 @@ PINS: dict[str, Any] = {
 }
 
 
+SPACES = ("default", "wide")
+
+
 def study(name: str) -> StudyDefinition:
     definition: StudyDefinition = importlib.import_module(f"studies.{name}").STUDY
     return definition
@@ -43,16 +46,19 @@ def asked(plan: Plan, count: int = 12) -> list[tuple[optuna.Trial, TrialConfig]]
 
 @pytest.mark.parametrize("pin", PINS)
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_pinned_field_holds_everywhere_and_is_not_searched(name: str, pin: str) -> None:
+@pytest.mark.parametrize("space", SPACES)
+def test_a_pinned_field_holds_everywhere_and_is_not_searched(
+    name: str, pin: str, space: str
+) -> None:
     field, _, _ = pin.partition("=")
-    plan = make_plan(study(name), Settings(set=[pin]))
+    plan = make_plan(study(name), Settings(set=[pin], space=space))
     trials = asked(plan)
     configs = [plan.reference, *plan.companions, *(config for _, config in trials)]
     assert {config.setting(field) for config in configs} == {PINS[pin]}
     assert field not in distributions(plan)
     assert not any(field in trial.params for trial, _ in trials)
     assert trials[0][1].fingerprint() == plan.reference.fingerprint()
-    free = make_plan(study(name), Settings())
+    free = make_plan(study(name), Settings(space=space))
     assert plan.fingerprint() != free.fingerprint()
     assert set(distributions(plan)) <= set(distributions(free))
 
@@ -114,6 +120,14 @@ def test_what_cannot_be_is_refused_before_anything_starts(
 def test_a_choice_outside_of_the_space_is_refused() -> None:
     with pytest.raises(InputError, match=r"give one of \[False, True\]"):
         make_plan(study("representation_sweep"), Settings(set=["supcon=maybe"]))
+
+
+def test_the_flag_of_the_batch_size_holds_where_the_space_would_search_it() -> None:
+    plan = make_plan(study("denoise_sweep"), Settings(space="wide", batch_size=48))
+    assert {config.optimiser.batch_size for _, config in asked(plan)} == {48}
+    assert "batch_size" not in distributions(plan)
+    default = make_plan(study("denoise_sweep"), Settings(batch_size=48))
+    assert not default.pins, "a space that does not search it is what it always was"
 
 
 def test_without_pins_the_fingerprint_is_what_it_always_was() -> None:

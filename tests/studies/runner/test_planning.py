@@ -180,9 +180,13 @@ def test_reference_runs_are_the_reference_and_its_companions_on_each_seed() -> N
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", list(definitions()))
-def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(kind: str) -> None:
-    plan = make_plan(definitions()[kind], Settings())
+@pytest.mark.parametrize(
+    ("kind", "space"), [(k, name) for k, study in definitions().items() for name in study.spaces]
+)
+def test_every_suggestion_of_every_study_is_found_again_in_its_configuration(
+    kind: str, space: str
+) -> None:
+    plan = make_plan(definitions()[kind], Settings(space=space))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(20):
         trial = study.ask()
@@ -202,3 +206,21 @@ def test_a_search_watches_its_objective_a_reference_run_what_the_reference_says(
     assert watched(STUDY, reference=True) == ("val/neg_elbo", "minimize")
     stated = STUDY.reference.model_copy(update={"watch": "val/recon"})
     assert watched(replace(STUDY, reference=stated)) == ("val/recon", "minimize")
+
+
+@pytest.mark.parametrize(
+    "flags", [{"binarise": "dynamic"}, {"set": ("binarise=dynamic",)}], ids=["flag", "set"]
+)
+def test_the_form_of_the_images_can_be_given_as_a_flag_or_pinned(flags: dict[str, Any]) -> None:
+    plan = make_plan(vae_vs_ae.STUDY, Settings(**flags))
+    grey = make_plan(vae_vs_ae.STUDY, Settings())
+    assert {c.data.binarise for c in planning.suggestions(plan)} == {"dynamic"}
+    assert plan.fingerprint()["fixed"] == grey.fingerprint()["fixed"] | {"binarise": "dynamic"}
+    assert "binarise" not in grey.fingerprint()["fixed"]  # as before there was such a setting
+
+
+def test_a_flag_and_a_pin_that_contradict_each_other_are_refused() -> None:
+    agreed = Settings(binarise="static", set=("binarise=static",))
+    assert make_plan(vae_vs_ae.STUDY, agreed).reference.data.binarise == "static"
+    with pytest.raises(InputError, match="--binarise and --set binarise= contradict"):
+        make_plan(vae_vs_ae.STUDY, Settings(binarise="static", set=("binarise=none",)))

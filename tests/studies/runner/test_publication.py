@@ -19,6 +19,8 @@ from vae_trainables import datasets
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import baselines
+from vae_trainables.evaluation.baselines import ceiling
+from vae_trainables.evaluation.baselines import training as learned
 from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, ROBUSTNESS_KINDS
 
 SLICES = Path(__file__).parents[2] / "data" / "fashion-mnist"
@@ -51,7 +53,7 @@ def training(plan: Plan, data: TrialData) -> baselines.Training:
 def test_the_noisy_input_wiener_and_lookup_are_tried_where_the_trials_are(
     data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines, "TUNING_IMAGES", 10)
+    monkeypatch.setattr(learned, "TUNING_IMAGES", 10)
     plan, taken = make_plan(denoise_sweep.STUDY, Settings(confirm_top=1)), Taken()
     (tmp_path / "record").mkdir()
     tracker = cast(Tracker, taken)
@@ -88,7 +90,39 @@ def test_baselines_are_those_of_the_splits_that_are_open(
     training = publication.baseline_training(config, data)
     rows = publication.baseline_rows(config, training, data)
     assert [r["name"] for r in rows if r["split"] == "val"] == list(publication.QUICK_BASELINES)
-    assert [r["name"] for r in rows if r["split"] == "test"] == list(baselines.BASELINES)
+    assert [r["name"] for r in rows if r["split"] == "test"] == list(baselines.FLOORS)
     assert {(r["split"], r["n"]) for r in rows} == {("val", 20), ("test", 10)}
     unopened = publication.baseline_rows(config, training, replace(data, test=None))
     assert unopened == [r for r in rows if r["split"] == "val"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "trained"),
+    [
+        ({"trials": 100, "epochs": 20}, True),
+        ({"trials": 20, "epochs": 10}, False),
+        ({"trials": 6, "epochs": 2}, False),
+        ({"trials": 100, "epochs": 20, "train_size": 5_000}, False),
+        ({"trials": 100, "epochs": 20, "ceiling": "off"}, False),
+        ({"trials": 1, "epochs": 1, "ceiling": "on"}, True),
+        ({"reference": True}, False),
+    ],
+)
+def test_the_ceiling_is_trained_beside_large_studies_and_where_asked(
+    flags: dict[str, Any], trained: bool
+) -> None:
+    assert publication.has_ceiling(make_plan(denoise_sweep.STUDY, Settings(**flags))) == trained
+
+
+def test_the_ceiling_stands_in_the_rows_of_test_images_and_is_kept(
+    data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_STUDIES_CACHE", str(tmp_path))
+    monkeypatch.setattr(learned, "TUNING_IMAGES", 10)
+    monkeypatch.setattr(ceiling, "IMAGES", 64)
+    config, name = denoise_sweep.REFERENCE, baselines.CEILING
+    fitted = publication.baseline_training(config, data)
+    rows = publication.baseline_rows(config, fitted, data, (name,))
+    assert [row["split"] for row in rows if row["name"] == name] == ["test"]
+    monkeypatch.setitem(baselines.BASELINES, name, lambda *_: pytest.fail("trained again"))
+    assert publication.baseline_rows(config, fitted, data, (name,)) == rows

@@ -11,15 +11,21 @@ from typing import Any
 
 import pytest
 
+from analysis.report.sections.confirmed import findings
+from analysis.tracker.client import Tracker as Tracked
+from analysis.tracker.results import collect
 from studies.errors import InputError
 from studies.ledger.ledger import Ledger
+from studies.runner import confirmation as runner_confirmation
 from studies.runner import resuming, run
 from studies.runner.console import Console
 from studies.runner.interrupts import StopRequest
 from studies.runner.planning import make_plan
 from studies.runner.settings import Settings
 from studies.scheduling.desk import Desk
-from studies.tracker.sender import SenderState
+from studies.tracker import names
+from studies.tracker.delivery import Delivery
+from studies.tracker.sender import SIGNS, SenderState
 from studies.tracker.spool import read_events
 from studies.tracker.tracker import Tracker
 from tests.crash.study import STUDY
@@ -33,7 +39,9 @@ def trained_here(data: TrialData) -> Callable[..., None]:
     def train(self: run.Run, desk: Desk, packed: dict[str, Any], phase: str) -> None:
         while (trial := desk.next()) is not None:
             desk.started(trial)
-            session = Session(trial.config, data, desk.folder_of(trial), open_test=False)
+            session = Session(
+                trial.config, data, desk.folder_of(trial), open_test=phase != "search"
+            )
             while not desk.report(trial, session.next_record()):
                 desk.check()
 
@@ -44,7 +52,7 @@ def trained_here(data: TrialData) -> Callable[..., None]:
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs or resumes a study of two trials on the digits; its exit code."""
     settings = Settings(trials=2, epochs=2, storage=tmp_path, scheduler="none", train_size=200)
-    data = run.load_data(make_plan(STUDY, settings))
+    data = run.load_data(make_plan(STUDY, replace(settings, confirm_top=1)))
     monkeypatch.setattr(run.Run, "_train", trained_here(data))
     monkeypatch.setattr(run.cluster, "release", lambda settings: None)
     monkeypatch.setattr(run.cluster, "keeps_workers_ready", lambda settings: False)
@@ -96,6 +104,42 @@ def test_the_parents_charts_follow_the_study_and_go_on_when_it_is_resumed(
     known = [value for value in best if value is not None]
     assert known == sorted(known, reverse=True)
     assert all(p["values"]["study/epochs_per_s"] > 0 for p in points)
+
+
+def test_a_confirmation_is_told_once_and_again_when_it_has_changed(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    study(confirm_top=1, confirm_seeds=2)
+    study(confirm_top=1, confirm_seeds=2, resume=True)
+    told = [e for e in events(tmp_path / "crash") if e["event"] == "result"]
+    assert len(told) == 1
+    study(confirm_top=1, confirm_seeds=3, confirm_only=True)
+    *_, last = told = [e for e in events(tmp_path / "crash") if e["event"] == "result"]
+    assert [e["values"]["verdict/winner seeds"] for e in told] == [2, 3]
+    assert told[0]["epoch"] < last["epoch"]
+    assert last["values"]["verdict/p"] > 0
+    tags = [e["tags"] for e in events(tmp_path / "crash") if e["event"] == "tags" and not e["key"]]
+    assert any(names.VERDICT in tag and names.WINNER in tag for tag in tags)
+
+
+def test_mlflow_is_told_of_a_confirmation_what_the_report_finds(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    study(confirm_top=1, confirm_seeds=3)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    told = [e for e in events(tmp_path / "crash") if e["event"] != "artifact"]
+    delivery = Delivery(uri, "crash", tmp_path.as_uri())
+    delivery.deliver(e for e in told if e["event"] not in SIGNS)
+    run = delivery.client.get_run(delivery.runs[""].run_id)
+    results = collect("crash", Tracked(uri))
+    judged = findings(results)
+    assert judged is not None
+    confirmation, _ = judged
+    logged = {k: v for k, v in run.data.metrics.items() if k.startswith("verdict/")}
+    assert logged == pytest.approx(runner_confirmation.figures(confirmation), rel=1e-12)
+    assert len(logged) >= 4
+    assert run.data.params["trials"] == "2"
+    assert run.data.tags[names.WINNER] == confirmation.winner.configuration
 
 
 def test_what_a_damaged_spool_lost_is_told_again_from_the_ledger(

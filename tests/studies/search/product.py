@@ -1,6 +1,7 @@
-"""Every study × every set of its objectives × every sampler × every scheduler.
+"""Every study × its spaces × every set of its objectives × every sampler × every scheduler.
 
     python -m tests.studies.search.product [--seeds 20] [--trials 60] [--samplers tpe,gp]
+        [--spaces default,wide]
 
 runs the whole product on simulated curves and prints, for each sampler and scheduler, how many
 studies ended with right counts and in how many the median of their best is better than random
@@ -34,7 +35,7 @@ SAMPLERS: tuple[Sampler, ...] = typing.get_args(Sampler)
 SCHEDULERS: tuple[Scheduler, ...] = typing.get_args(Scheduler)
 EPOCHS = 9
 TRIALS = 60
-Answers = dict[tuple[str, str, str], list[float]]  # by scheduler, study and objectives
+Answers = dict[tuple[str, str, str, str], list[float]]  # by scheduler, study, space, objectives
 
 
 def definitions() -> dict[str, StudyDefinition]:
@@ -51,11 +52,12 @@ def objective_sets(definition: StudyDefinition) -> list[str]:
     return [",".join(names) for names in dict.fromkeys([*sets, tuple(names)])]
 
 
-def questions() -> Iterator[tuple[StudyDefinition, str]]:
-    """Every study with every set of its objectives."""
+def questions() -> Iterator[tuple[StudyDefinition, str, str]]:
+    """Every study in each of its spaces with every set of its objectives."""
     for definition in definitions().values():
-        for objective in objective_sets(definition):
-            yield definition, objective
+        for space in definition.spaces:
+            for objective in objective_sets(definition):
+                yield definition, space, objective
 
 
 def ended(definition: StudyDefinition, settings: Settings) -> Simulation:
@@ -84,14 +86,15 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def answers(sampler: Sampler, scheduler: Scheduler, trials: int, seeds: int) -> Answers:
+def answers(sampler: Sampler, scheduler: Scheduler, given: argparse.Namespace) -> Answers:
     """Of every question, what a sampler came to with each seed."""
-    settings = Settings(trials=trials, epochs=EPOCHS, sampler=sampler, scheduler=scheduler)
+    settings = Settings(trials=given.trials, epochs=EPOCHS, sampler=sampler, scheduler=scheduler)
     return {
-        (scheduler, definition.kind, objective): bests(
-            definition, replace(settings, objective=objective), seeds
+        (scheduler, definition.kind, space, objective): bests(
+            definition, replace(settings, space=space, objective=objective), given.seeds
         )
-        for definition, objective in questions()
+        for definition, space, objective in questions()
+        if space in given.spaces.split(",")
     }
 
 
@@ -108,6 +111,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
+    parser.add_argument("--spaces", default="default,wide")
     return parser.parse_args()
 
 
@@ -122,7 +126,7 @@ def main() -> None:
         judged: Answers = {}
         for scheduler in SCHEDULERS:
             began = time.process_time()
-            mine = answers(sampler, scheduler, given.trials, given.seeds)
+            mine = answers(sampler, scheduler, given)
             judged |= mine
             if sampler == "random":
                 random[scheduler] = mine

@@ -38,15 +38,24 @@ from tests.studies.search.product import (
 SEEDS = 12
 FULL = os.environ.get("VAE_SEARCH_CONTRACT") == "full"
 INFORMED: tuple[Sampler, ...] = ("tpe", "gp") if FULL else ("tpe",)
-ALL = [(definition.kind, objective) for definition, objective in questions()]
-SOME = [("vae_vs_ae", "mse"), ("denoise_sweep", "probe,denoise")]
+Question = tuple[str, str, str]  # a study, its space, its objectives
+ALL = [(definition.kind, space, objective) for definition, space, objective in questions()]
+FIRST = {kind: next(iter(study.objectives)) for kind, study in definitions().items()}
+ENOUGH = [
+    (kind, space, objective)
+    for kind, space, objective in ALL
+    if FULL or space == "default" or objective == FIRST[kind]
+]
+SOME = [("vae_vs_ae", "default", "mse"), ("denoise_sweep", "default", "probe,denoise")]
 COMPARED = [
-    ("denoise_sweep", "denoise"),  # pruned on the objective
-    ("denoise_sweep", "elbo"),  # pruned on another metric of the same direction
-    ("denoise_sweep", "probe"),  # pruned on another metric of the other direction
-    ("denoise_sweep", "denoise,probe"),
+    ("denoise_sweep", "default", "denoise"),  # pruned on the objective
+    ("denoise_sweep", "default", "elbo"),  # pruned on another metric of the same direction
+    ("denoise_sweep", "default", "probe"),  # pruned on another metric of the other direction
+    ("denoise_sweep", "default", "denoise,probe"),
 ]
 COMBINATIONS = list(itertools.product(ALL if FULL else SOME, SAMPLERS, SCHEDULERS))
+if not FULL:
+    COMBINATIONS += [(("denoise_sweep", "wide", "denoise"), name, "asha") for name in SAMPLERS]
 
 
 @pytest.fixture(autouse=True)
@@ -55,15 +64,25 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Journal, "commit", lambda _: None)
 
 
-def settings(objective: str, sampler: Sampler, scheduler: Scheduler, trials: int) -> Settings:
+def settings(
+    objective: str, sampler: Sampler, scheduler: Scheduler, trials: int, space: str = "default"
+) -> Settings:
     return Settings(
-        trials=trials, epochs=EPOCHS, objective=objective, sampler=sampler, scheduler=scheduler
+        trials=trials,
+        epochs=EPOCHS,
+        objective=objective,
+        sampler=sampler,
+        scheduler=scheduler,
+        space=space,
     )
 
 
-@pytest.mark.parametrize(("kind", "objective"), ALL)
-def test_every_study_ends_with_every_set_of_its_objectives(kind: str, objective: str) -> None:
-    run = ended(definitions()[kind], settings(objective, "tpe", "asha", TRIALS if FULL else 40))
+@pytest.mark.parametrize(("kind", "space", "objective"), ENOUGH)
+def test_every_study_ends_with_every_set_of_its_objectives(
+    kind: str, space: str, objective: str
+) -> None:
+    asked = settings(objective, "tpe", "asha", TRIALS if FULL else 40, space)
+    run = ended(definitions()[kind], asked)
     statuses = {trial.status for trial in run.ledger.trials.values()}
     assert {"finished", "pruned", "diverged"} <= statuses
     assert run.happened["resumed"]
@@ -74,10 +93,11 @@ def test_every_study_ends_with_every_set_of_its_objectives(kind: str, objective:
 
 @pytest.mark.parametrize(("question", "sampler", "scheduler"), COMBINATIONS)
 def test_every_sampler_and_scheduler_ends(
-    question: tuple[str, str], sampler: Sampler, scheduler: Scheduler
+    question: Question, sampler: Sampler, scheduler: Scheduler
 ) -> None:
-    kind, objective = question
-    ended(definitions()[kind], settings(objective, sampler, scheduler, TRIALS if FULL else 24))
+    kind, space, objective = question
+    trials = TRIALS if FULL else 24
+    ended(definitions()[kind], settings(objective, sampler, scheduler, trials, space))
 
 
 def test_further_seeds_are_trained_and_counted_once(tmp_path: Path) -> None:
@@ -91,10 +111,10 @@ def test_an_informed_sampler_is_not_worse_than_chance(sampler: Sampler) -> None:
     questions = ALL if FULL else COMPARED
     mine, random = (
         {
-            (kind, objective): bests(
-                definitions()[kind], settings(objective, name, "asha", TRIALS), SEEDS
+            (kind, space, objective): bests(
+                definitions()[kind], settings(objective, name, "asha", TRIALS, space), SEEDS
             )
-            for kind, objective in questions
+            for kind, space, objective in questions
         }
         for name in (sampler, "random")
     )

@@ -312,6 +312,19 @@ def test_texts_longer_than_mlflow_takes_are_cut(study: tuple[str, str, str]) -> 
     assert len(runs(delivery)[""].data.tags["reason"]) == 5000
 
 
+def test_a_setting_that_changes_holds_up_nothing_and_its_newest_value_is_a_tag(
+    study: tuple[str, str, str],
+) -> None:
+    """MLflow takes a parameter once and refuses another value for it."""
+    for trials in (20, 60, 20):
+        delivery = Delivery(*study)
+        delivery.deliver([run_event("") | {"params": {"trials": trials, "sampler": "tpe"}}])
+        run = delivery.client.get_run(delivery.runs[""].run_id)
+        assert run.data.params == {"trials": "20", "sampler": "tpe"}
+        assert run.data.tags.get("vae.now.trials", "20") == str(trials)
+        assert "vae.now.sampler" not in run.data.tags
+
+
 def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     """Else who is killed while MLflow builds its tables leaves a file that nobody can open."""
     path = tmp_path / "m.db"

@@ -12,7 +12,7 @@ import ray
 
 from studies.scheduling.desk import Limits
 from studies.tracker import names
-from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, Mailbox
+from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, Mailbox, epoch_result
 from tests.studies.scheduling.test_desk import Office
 from vae_trainables.cohort import fusion_key
 from vae_trainables.training.session import Record
@@ -35,9 +35,6 @@ def dealer(mailbox: Any, tmp_path: Path) -> Dealer:
     return Dealer(office.desk, mailbox, slots=3)
 
 
-NEWS = {"notes": "[]", "ways": "{}", "moved": "[]", "stacked": "{}"}
-
-
 def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = ray.get(dealer.mailbox.take.remote(worker))
     return found
@@ -46,8 +43,7 @@ def letters(dealer: Dealer, worker: str) -> list[dict[str, Any]]:
 def result(*keys: str, epoch: int = 1, outcome: str = "running", slots: int = 3) -> dict[str, Any]:
     """What a worker returns after an epoch of these trials."""
     record = Record(epoch, outcome, "", 1, {"val/mse": 0.5})  # type: ignore[arg-type]
-    texts = [[key, record.to_json()] for key in keys]
-    return {"records": json.dumps(texts), "evicted": "[]", "slots": slots} | NEWS
+    return epoch_result([(key, record) for key in keys], slots=slots)
 
 
 def test_a_worker_is_dealt_as_many_trials_as_it_has_slots(dealer: Dealer) -> None:

@@ -42,6 +42,7 @@ TERMS: list[dict[str, Any]] = [
     {"hidden": (400,)},
     {"hidden": (400, 128), "batch_size": 128},
     {"batch_size": 50, "latent_dim": 16},
+    {"binarise": "dynamic"},
 ]
 
 

@@ -16,6 +16,8 @@ APART: list[dict[str, Any]] = [
     {"batch_size": 32},
     {"train_size": 100},
     {"dataset": "mnist"},
+    {"binarise": "dynamic"},
+    {"iw_images": 9},
     {"optimizer": "adamw"},
     {"noise_factor": 0.2},
     {"eval_noise_factor": 0.1},
@@ -89,7 +91,8 @@ def test_per_slot_settings_exist() -> None:
 
 
 SHARED = {
-    "batch_size", "blocks", "channels", "dataset", "eval_noise_factor", "eval_noise_kind",
+    "batch_size", "binarise", "blocks", "iw_images", "iw_samples",
+    "channels", "dataset", "eval_noise_factor", "eval_noise_kind",
     "class_source", "evaluations", "hidden", "image_size", "kind", "noise_kind", "num_classes",
     "optimizer", "precision", "threads", "train_size", "width", "widths",
 }  # fmt: skip

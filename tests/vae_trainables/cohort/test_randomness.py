@@ -19,7 +19,7 @@ from vae_trainables.cohort.randomness import (
 from vae_trainables.cohort.vectors import SlotVectors
 from vae_trainables.config import TrialConfig
 from vae_trainables.numerics.streams import Streams
-from vae_trainables.training.trial import Trial, add_noise
+from vae_trainables.training.trial import Trial, add_noise, binarised
 
 SLOTS, WIDEST, B = 4, 9, 6
 
@@ -87,6 +87,21 @@ def test_without_noise_the_input_is_clean(backend: str) -> None:
     drawn.begin_epoch(seated, 8)
     clean = torch.rand(SLOTS, B, 1, 28, 28)
     assert torch.equal(drawn.noisy(clean), clean)
+
+
+@pytest.mark.parametrize("backend", ["counter", "generator"])
+@pytest.mark.parametrize("how", ["none", "dynamic"])
+def test_black_and_white_pixels_are_the_trials_own(how: str, backend: str) -> None:
+    seated = trials(backend, binarise=how)
+    drawn = randomness(backend, seated)
+    drawn.begin_epoch(seated, 8)
+    drawn.advance()
+    grey = torch.rand(SLOTS, B, 1, 28, 28)
+    clean = drawn.clean(grey)
+    for slot, trial in seated.items():
+        step = trial.epoch * trial.steps_per_epoch + 1
+        assert torch.equal(clean[slot], binarised(grey[slot], trial.config, trial.streams, step))
+        assert torch.equal(clean[slot], grey[slot]) == (how == "none")
 
 
 @pytest.mark.parametrize("backend", ["counter", "generator"])

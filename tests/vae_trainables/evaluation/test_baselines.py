@@ -18,7 +18,18 @@ from vae_trainables import metrics
 from vae_trainables.config import NoiseKind
 from vae_trainables.datasets import noise
 from vae_trainables.evaluation import baselines
-from vae_trainables.evaluation.baselines import BASELINES, Fitted, Training
+from vae_trainables.evaluation.baselines import (
+    BASELINES,
+    FLOORS,
+    Fitted,
+    Training,
+    ceiling,
+    linear,
+    lookup,
+    smoothing,
+)
+from vae_trainables.evaluation.baselines import rows as baseline_rows
+from vae_trainables.evaluation.baselines import training as learned
 from vae_trainables.evaluation.evaluator import ROBUSTNESS_FACTORS, evaluation_noise
 
 SIDE = 12
@@ -29,7 +40,8 @@ STD = 0.1
 @pytest.fixture(autouse=True)
 def _little_tuning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "slow" not in request.keywords:
-        monkeypatch.setattr(baselines, "TUNING_IMAGES", 25)
+        monkeypatch.setattr(learned, "TUNING_IMAGES", 25)
+        monkeypatch.setattr(ceiling, "IMAGES", 100)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -117,7 +129,7 @@ def test_wiener_of_low_rank_is_the_best_where_noise_spoils_the_main_directions()
     clean = gaussian_images(20_000, seed=1)
     spoilt = (clean + uneven * torch.randn(clean.shape, generator=seeded(2))).clamp(0, 1)
     training = Training(as_uint8(clean), spoilt)
-    found = training.moments
+    found = training.once(linear.moments)
     values, directions = np.linalg.eigh(found.noisy.numpy())
     whitening = directions / np.sqrt(values) @ directions.T
     left, singular, right = np.linalg.svd(found.cross.numpy() @ whitening)
@@ -165,7 +177,8 @@ def test_wiener_corrects_the_bias_of_clipped_noise() -> None:
 def test_pca_of_all_components_without_bias_changes_nothing() -> None:
     _, noisy = gaussian_test(50)
     training = gaussian_training(2000)
-    shift = (training.moments.clean_mean - training.moments.noisy_mean).float()
+    moments = training.once(linear.moments)
+    shift = (moments.clean_mean - moments.noisy_mean).float()
     found = baselines.pca(training, PIXELS).denoise(noisy).flatten(1)
     expected = (noisy.flatten(1) + shift).clamp(0, 1)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -190,7 +203,7 @@ def test_moments_equal_numpy() -> None:
     training = gaussian_training(7000)  # more than one chunk
     clean, noisy = training.clean.flatten(1).numpy() / 255, training.noisy.flatten(1).numpy()
     both = np.cov(clean, noisy.astype(float), rowvar=False, bias=True)
-    found = training.moments
+    found = training.once(linear.moments)
     for block, expected in (
         (found.clean, both[:PIXELS, :PIXELS]),
         (found.noisy, both[PIXELS:, PIXELS:]),
@@ -220,27 +233,27 @@ def test_smoothers_beat_their_input_and_tune_on_training_images_only(name: str) 
 
 def test_the_smoothers_choice_is_the_best_of_its_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     training, _, _ = small_problem()
-    tuning = slice(None, None, len(training) // baselines.TUNING_IMAGES)
+    tuning = slice(None, None, len(training) // learned.TUNING_IMAGES)
     clean, noisy = training.clean[tuning] / 255, training.noisy[tuning]
 
     def quality(fitted: Fitted) -> float:
         return float(metrics.psnr(fitted.denoise(noisy), clean).double().mean())
 
     chosen = baselines.total_variation(training)
-    for weight in baselines.TV_WEIGHTS:
-        monkeypatch.setattr(baselines, "TV_WEIGHTS", (weight,))
+    for weight in smoothing.TV_WEIGHTS:
+        monkeypatch.setattr(smoothing, "TV_WEIGHTS", (weight,))
         assert quality(baselines.total_variation(training)) <= quality(chosen) + 1e-6
 
 
 def test_lookup_finds_the_training_images_that_explain_the_noisy_one() -> None:
     training, noisy, clean = small_problem()
-    fitted = baselines.lookup(training)
+    fitted = lookup.lookup(training)
     assert error(fitted, noisy, clean) < 0.3 * error(baselines.wiener(training), noisy, clean)
 
 
 def test_lookup_is_the_weighted_mean_that_it_claims_to_be() -> None:
     training, noisy, _ = small_problem()
-    fitted = baselines.lookup(training)
+    fitted = lookup.lookup(training)
     levels = training.clean.flatten().numpy()
     values = training.noisy.flatten().double().numpy()
     mean = {level: values[levels == level].mean() for level in np.unique(levels)}
@@ -258,7 +271,7 @@ def test_lookup_is_the_weighted_mean_that_it_claims_to_be() -> None:
 def test_lookup_tunes_without_letting_images_find_themselves() -> None:
     unlike = torch.randint(0, 256, (100, 1, 16, 16), generator=seeded(), dtype=torch.uint8)
     training = Training(unlike, noise.gaussian(unlike / 255, 0.3, seeded(1)))
-    chosen = baselines.lookup(training).parameters["temperature"]
+    chosen = lookup.lookup(training).parameters["temperature"]
     assert chosen > 8  # nothing like them is there: only means of many help
 
 
@@ -305,7 +318,7 @@ def test_rows_say_what_was_measured_on_how_many_images(tmp_path: Path) -> None:
         progress=lambda *state: seen.append(state),
         folder=tmp_path,
     )
-    assert [row["name"] for row in rows] == list(BASELINES)
+    assert [row["name"] for row in rows] == list(FLOORS)
     assert [row["n"] for row in rows] == [60] * 5 + [20] * 3
     by_name = {row["name"]: row for row in rows}
     assert by_name["do nothing"]["mse"] == pytest.approx(float(metrics.mse(noisy, clean).mean()))
@@ -323,7 +336,7 @@ def test_rows_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch, tmp_pa
     first = baselines.evaluate_all(
         training, noisy, clean, components=4, names=names, folder=tmp_path / "a"
     )
-    monkeypatch.setattr(baselines, "_DENOISE_CHUNK", 7)
+    monkeypatch.setattr(baseline_rows, "_DENOISE_CHUNK", 7)
     second = baselines.evaluate_all(
         training, noisy, clean, components=4, names=names, folder=tmp_path / "b"
     )
@@ -458,3 +471,21 @@ def test_curves_over_noise_are_those_of_the_noise_that_models_are_tried_on() -> 
     noisy = evaluation_noise(clean, "masking", 0.3)
     assert by_place["masking", 0.3] == pytest.approx(float(metrics.psnr(noisy, clean).mean()))
     assert by_place["gaussian", 0.1] > by_place["gaussian", 0.8]
+
+
+def test_the_ceiling_is_a_network_of_117_000_weights_that_is_always_the_same() -> None:
+    training, noisy, clean = small_problem()
+    first, again = ceiling.unet(training), ceiling.unet(training)
+    assert first.parameters["weights"] == pytest.approx(117_000, rel=0.01)
+    assert torch.equal(first.denoise(noisy), again.denoise(noisy))
+    assert first.denoise(noisy).shape == clean.shape
+
+
+def test_the_ceiling_learns_and_takes_images_of_any_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceiling, "IMAGES", 4_000)
+    clean = torch.zeros(200, 1, 9, 14, dtype=torch.uint8)
+    clean[:, :, :, 7:] = 255
+    noisy = (clean / 255 + 0.5 * torch.randn(clean.shape, generator=seeded())).clamp(0, 1)
+    denoise = ceiling.unet(Training(clean[:150], noisy[:150])).denoise
+    error = metrics.mse(denoise(noisy[150:]), clean[150:] / 255).mean()
+    assert float(error) < 0.1 * float(metrics.mse(noisy[150:], clean[150:] / 255).mean())

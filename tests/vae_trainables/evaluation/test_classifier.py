@@ -159,5 +159,6 @@ def test_the_bound_is_of_variational_models_alone() -> None:
     assert figures("mlp_vae") - figures("mlp_ae") == {
         "test/iw_nll",
         "test/iw_gain",
+        "test/iw_samples",
         "test/iw_images",
     }

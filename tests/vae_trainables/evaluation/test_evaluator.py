@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +11,7 @@ from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.evaluation import evaluator as evaluation
 from vae_trainables.evaluation.evaluator import Evaluator
+from vae_trainables.training.session import Session
 from vae_trainables.training.trial import build_model
 
 KINDS = ["mlp_ae", "mlp_vae", "conv_vae", "cond_conv_vae", "hier_conv_vae"]
@@ -95,3 +99,18 @@ def test_a_conditional_model_is_told_the_classes(data: TrialData) -> None:
     before = Evaluator(data, device).validate(model, settings)["val/neg_elbo"]
     after = Evaluator(TrialData(data.train, rolled), device).validate(model, settings)
     assert before != after["val/neg_elbo"]
+
+
+@pytest.mark.parametrize("kind", ["mlp_ae", "conv_vae"])
+def test_what_is_kept_of_each_test_image_has_the_mean_that_is_logged(
+    data: TrialData, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "ROBUSTNESS_FACTORS", (0.4,))
+    session = Session(config(kind=kind, epochs=1), data, tmp_path, open_test=True)
+    record = session.next_record()
+    with np.load(tmp_path / "test_images.npz") as kept:
+        assert kept["labels"].tolist() == data.test.labels.tolist()
+        for name in ("psnr", "ssim", "neg_elbo"):
+            assert kept[name].shape == (len(data.test),)
+            mean = kept[name].astype(float).mean()
+            assert mean == pytest.approx(record.metrics[f"test/{name}"], rel=1e-6)

@@ -80,7 +80,7 @@ def test_an_epoch_is_near_that_of_float32_and_not_the_same(kind: str) -> None:
 def test_the_test_set_is_seen_by_the_model_as_it_is_published() -> None:
     low, high = chosen("conv_vae"), config("conv_vae")
     evaluator, model = Evaluator(small_data(), CPU), build_model(low)
-    assert evaluator.test(model, low) == evaluator.test(model, high)
+    assert evaluator.test(model, low).figures == evaluator.test(model, high).figures
     assert evaluator.validate(model, low) != evaluator.validate(model, high)
 
 

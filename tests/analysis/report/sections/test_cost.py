@@ -11,7 +11,7 @@ import pytest
 from analysis.report.page import KeyNumbers, Prose, TableBlock
 from analysis.report.sections import cost
 from analysis.tracker.runs import METRIC, PARAM
-from tests.analysis.statistics.test_cost import GOOD, MEASURED, trial
+from tests.analysis.tracker.test_cost import GOOD, MEASURED, trial
 
 
 def test_a_measured_study_has_numbers_a_judgement_and_a_table() -> None:

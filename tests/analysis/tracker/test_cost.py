@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.statistics.cost import Cost, cost_of, findings, tail_seconds
+from analysis.tracker.cost import Cost, cost_of, findings, tail_seconds
 from studies.tracker import names
 
 
