@@ -50,7 +50,12 @@ def _git(*arguments: str) -> str:
     root = Path(vae_trainables.__file__).parent.parent
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False
+            ["git", "--no-optional-locks", *arguments],  # else `git status` writes the index anew
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -149,6 +149,7 @@ class Study:
     flags: list[str] = field(default_factory=list)
     cases: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)  # a command that runs the driver's
     drivers: list[Driver] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -170,7 +171,7 @@ class Study:
         if "--address" not in given and "--cpus" not in given:
             given += ["--cpus", "1"]
         fixed = ["--storage", str(self.storage), "--tracking-uri", self.uri]
-        return [sys.executable, "-m", "tests.crash.study", *fixed, *given]
+        return [*self.prefix, sys.executable, "-m", "tests.crash.study", *fixed, *given]
 
     def environment(self) -> dict[str, str]:
         """Variables of a driver."""
