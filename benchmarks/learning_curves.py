@@ -227,10 +227,10 @@ def facts(tracker: Tracker, batch: int) -> dict[str, Any]:
 
 def costs(each: int) -> None:
     """Seconds of a training by kind, in this process."""
-    from vae_trainables import datasets
+    from vae_trainables.datasets.source import open_source
     from vae_trainables.datasets.splits import TrialData
 
-    splits = datasets.open_source(DATA, arrays=images).splits(("train", "val"))
+    splits = open_source(DATA, arrays=images).splits(("train", "val"))
     data = TrialData(splits["train"], splits["val"])
     asked = plan()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -69,9 +69,9 @@ class Tracker:
             match event["event"]:
                 case "metrics":
                     self._told.setdefault(event["key"], set()).add(event["epoch"])
+                    self._cost.setdefault(event["key"], {}).update(_costs(event["values"]))
                 case "result":
                     self._results = event["values"]
-                    self._cost.setdefault(event["key"], {}).update(_costs(event["values"]))
                 case "run":
                     self._last[event["key"]] = "running"
                 case "status" if event["key"] in self._last:

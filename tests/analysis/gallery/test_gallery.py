@@ -158,8 +158,8 @@ def test_an_autoencoder_has_no_samples_but_all_the_rest(both: Logged, tmp_path: 
 @pytest.mark.parametrize(
     ("run", "flags", "message"),
     [
-        ("0123456789", (), "there is no run '0123456789'"),
-        ("abc", (), "there is no trial 'abc', and a run id needs at least"),
+        ("0123456789", (), "there is no trial '0123456789' in sqlite:"),
+        ("abc", (), "and a run id needs at least 6 digits"),
         ("STUDY", (), "is no trial but a study; give one of its trials"),
         ("TRIAL", ("--only", "denoise"), "--only 'denoise' is unknown"),
         ("TRIAL", ("--pair", "892,7739"), "indices 0 to 199"),

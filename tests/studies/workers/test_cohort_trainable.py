@@ -11,6 +11,7 @@ import pytest
 
 from studies.workers import cohorts
 from studies.workers.cohorts import CohortTrainable
+from studies.workers.metering import Meter
 from studies.workers.workbench import Workbench
 from tests.vae_trainables.cohort.support import config, small_data
 from vae_trainables import checkpoint
@@ -34,6 +35,7 @@ def worker(letters: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Co
     monkeypatch.setattr(cohorts.ray, "get", lambda value: value)
     made = CohortTrainable.__new__(CohortTrainable)
     made.name, made.mailbox = "worker-0", SimpleNamespace(take=SimpleNamespace(remote=take))
+    made.meter = Meter("cpu")
     made.bench = Workbench(small_data(), device="cpu", slots=2, save_every_s=3600)
     return made
 

@@ -141,9 +141,9 @@ def test_the_test_set_is_told_of_by_both_sources() -> None:
     data = with_classifier(small_data())
     model = build_model(CONDITIONAL)
     found = {
-        source: Evaluator(data, CPU).test(
-            model, CONDITIONAL.model_copy(update={"class_source": source})
-        )
+        source: Evaluator(data, CPU)
+        .test(model, CONDITIONAL.model_copy(update={"class_source": source}))
+        .figures
         for source in ("given", "predicted")
     }
     assert found["given"]["test/predicted_mse"] == found["predicted"]["test/mse"]
@@ -154,7 +154,7 @@ def test_the_test_set_is_told_of_by_both_sources() -> None:
 def test_the_bound_is_of_variational_models_alone() -> None:
     def figures(kind: str) -> set[str]:
         chosen: TrialConfig = config(kind)
-        return set(Evaluator(small_data(), CPU).test(build_model(chosen), chosen))
+        return set(Evaluator(small_data(), CPU).test(build_model(chosen), chosen).figures)
 
     assert figures("mlp_vae") - figures("mlp_ae") == {
         "test/iw_nll",
