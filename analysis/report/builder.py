@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("analysis.report")
 
 EMBEDDINGS = ("pca", "umap", "tsne")
+PREFIX_LETTERS = 20  # of a study's name in anchors and file names; its number tells it apart
 
 
 class ReportError(ValueError):
@@ -107,7 +108,8 @@ def _prefixes(studies: Sequence[StudyResults]) -> list[str]:
 
     if len(studies) == 1:
         return [""]
-    return [f"{number}-{slug(study.name)}-" for number, study in enumerate(studies, start=1)]
+    short = [slug(study.name)[:PREFIX_LETTERS].strip("-") for study in studies]
+    return [f"{number}-{name}-" for number, name in enumerate(short, start=1)]
 
 
 def sections(results: StudyResults, options: Options) -> tuple[Section, ...]:
