@@ -7,7 +7,7 @@ what differs between them: pixels, bound, images, training. Everything is read f
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,16 +24,20 @@ from analysis.statistics.quantities import format_number
 from analysis.tables.table import Column, Table
 from analysis.tracker import runs
 from analysis.tracker.client import Record, Tracker, TrackerError
+from studies.published_vae import REFERENCE
 from studies.tracker import names
 from vae_trainables.config import TrialConfig
 
 WITHIN = 0.5
 """Nats within which a figure is said to reach the published one."""
 NLL = "test/iw_nll"
-PUBLISHED_KIND = "gated_mlp_vae"
-PUBLISHED_SHAPE = {"hidden": (300, 300), "latent_dim": 40, "width": 1.0, "binarise": "dynamic"}
-
-
+PUBLISHED = REFERENCE.model_copy(update={"iw_samples": 5_000})
+"""The published VAE as trained there, as far as settings say it."""
+NETWORK = ("kind", "hidden", "latent_dim", "width", "binarise")
+TRAINING = (
+    *("lr", "lr_schedule", "batch_size", "warmup_epochs", "epochs", "patience", "train_size"),
+    *("precision", "iw_samples", "iw_images"),
+)
 PLACES = ("--storage", "--data-dir", "--data", "--tracking-uri")
 
 
@@ -60,8 +64,7 @@ class Group:
     @property
     def is_published_model(self) -> bool:
         """Whether the network and its pixels are those of the published VAE."""
-        same = {name: self.config.setting(name) for name in PUBLISHED_SHAPE}
-        return self.config.model.kind == PUBLISHED_KIND and same == PUBLISHED_SHAPE
+        return not _changed(self.config, NETWORK)
 
     @property
     def name(self) -> str:
@@ -76,7 +79,7 @@ def groups(tracker: Tracker, dataset: str) -> list[Group]:
 
     Only where log p(x) is of the clean image by a Bernoulli decoder, in nats of its pixels.
     """
-    found: dict[str, list[tuple[TrialConfig, Record]]] = {}
+    by_configuration: dict[str, list[tuple[TrialConfig, Record]]] = {}
     for study in tracker.studies():
         for record in tracker.records(study):
             if not runs.is_trial(record) or record.tags.get(names.STATUS) != "finished":
@@ -86,8 +89,11 @@ def groups(tracker: Tracker, dataset: str) -> list[Group]:
             config = _config(record)
             if config is not None and _is_density(config):
                 key = record.tags.get(names.CONFIG, record.run_id)
-                found.setdefault(key, []).append((config, record))
-    listed = [Group(pairs[0][0], tuple(record for _, record in pairs)) for pairs in found.values()]
+                by_configuration.setdefault(key, []).append((config, record))
+    listed = [
+        Group(pairs[0][0], tuple(record for _, record in pairs))
+        for pairs in by_configuration.values()
+    ]
     return sorted(listed, key=lambda group: group.nll)
 
 
@@ -191,8 +197,8 @@ def densities(dataset: str) -> list[Density]:
     """What is published of a data set; NothingToCompareError where nothing is."""
     rows = [row for row in DENSITIES if row.dataset == dataset]
     if not rows:
-        known = ", ".join(sorted({row.dataset for row in DENSITIES}))
-        raise NothingToCompareError(f"no density of {dataset} is listed; there are {known}")
+        listed = ", ".join(sorted({row.dataset for row in DENSITIES}))
+        raise NothingToCompareError(f"no density of {dataset} is listed; there are {listed}")
     return rows
 
 
@@ -215,28 +221,20 @@ def verdict(dataset: str, ours: list[Group]) -> str:
 
 def differences(config: TrialConfig) -> str:
     """What the published VAE's training has otherwise, as far as this package can say."""
-    published: Mapping[str, Any] = {
-        "lr": 5e-4,
-        "lr_schedule": "constant",
-        "batch_size": 100,
-        "warmup_epochs": 100,
-        "epochs": 2000,
-        "patience": 50,
-        "train_size": 50_000,
-        "precision": "fp32",
-        "iw_samples": 5_000,
-        "iw_images": 10_000,
-    }
     changed = [
-        f"{name} {config.setting(name)}, there {value}"
-        for name, value in published.items()
-        if config.setting(name) != value
+        f"{name} {config.setting(name)}, there {PUBLISHED.setting(name)}"
+        for name in _changed(config, TRAINING)
     ]
     always = (
         "validation of 5,000 images, there 10,000; the weights of the last epoch, there of the "
         "best; Adam, there with normalised gradients; another draw of the test images' pixels"
     )
     return "; ".join([*changed, always])
+
+
+def _changed(config: TrialConfig, settings: Iterable[str]) -> list[str]:
+    """Those of the settings that are not as published."""
+    return [name for name in settings if config.setting(name) != PUBLISHED.setting(name)]
 
 
 def origins(tracker: Tracker, ours: list[Group]) -> str:

@@ -71,18 +71,18 @@ def _one(spec: StudySpec, rng: np.random.Generator) -> tuple[float, ...] | None:
     incumbents = [study.reference, *(name for name in ranked if name != study.reference)]
     if ranked[-1] == study.reference:  # the search found nothing better: its default stays
         return None
-    found = overtuning(incumbents, scores, spec.direction)
-    if found is None:
+    measured = overtuning(incumbents, scores, spec.direction)
+    if measured is None:
         return None
     cost = {name: -sign(spec.direction) * value for name, value in study.truth.items()}
-    winner = cost[found.incumbents[-1]]
+    winner = cost[measured.incumbents[-1]]
     return (
-        winner - min(cost[name] for name in found.incumbents),
-        found.lower,
-        found.upper,
+        winner - min(cost[name] for name in measured.incumbents),
+        measured.lower,
+        measured.upper,
         winner - cost[study.reference],
-        found.against_first.mean,
-        float(found.ended_below_first),
+        measured.against_first.mean,
+        float(measured.ended_below_first),
     )
 
 

@@ -121,10 +121,13 @@ def findings(cost: Cost) -> list[str]:
     sentences = []
     held = cost.held_s or 1.0
     if (share := (cost.waited_s + cost.tail_s) / held) > NOTABLE:
-        where = "at the end of a phase" if cost.tail_s > cost.waited_s else "between trials"
+        mostly = (
+            "at the end of a phase: fewer workers, or more trials, would waste less"
+            if cost.tail_s > cost.waited_s
+            else "between trials"
+        )
         sentences.append(
-            f"Workers had nothing to train for {share:.0%} of their time, most of it {where}"
-            + (": fewer workers, or more trials, would waste less." if "end" in where else ".")
+            f"Workers had nothing to train for {share:.0%} of their time, most of it {mostly}."
         )
     if cost.slow_evaluation:
         count, first = len(cost.slow_evaluation), cost.slow_evaluation[0]

@@ -40,7 +40,6 @@ QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca"
 ROBUST_BASELINES = ("do nothing", "wiener", "lookup")
 LOOKUP_ROBUSTNESS = 200  # images that look-up denoises at each factor: a second each of a core
 CEILING_FROM = 20_000_000  # images that a study's trials see, of which the ceiling sees 100,000
-FULL_TRAINING = 55_000  # images of the published sets
 CODES = 2_000  # validation images whose codes a report draws
 
 
@@ -131,7 +130,7 @@ def publish_rows(
     """
     config = plan.reference
     path = folder / "record" / names.BASELINES_FILE
-    ceiling = (baselines.CEILING,) if has_ceiling(plan) else ()
+    ceiling = (baselines.CEILING,) if has_ceiling(plan, len(data.train)) else ()
     rows = baseline_rows(config, training, data, ceiling)
     written = {row["split"] for row in rows}
     kept = [row for row in read_whole(path) or [] if row["split"] not in written]
@@ -172,16 +171,17 @@ def baseline_rows(
     return rows
 
 
-def has_ceiling(plan: Plan) -> bool:
+def has_ceiling(plan: Plan, available: int) -> bool:
     """Whether the ceiling is trained beside the study: as asked, or where it is a small part.
 
-    By default from `CEILING_FROM` training images on that all trials are planned to see.
+    By default from `CEILING_FROM` training images on that all trials are planned to see, of the
+    `available` ones.
     """
     settings = plan.settings
     if settings.ceiling != "auto":
         return settings.ceiling == "on"
     trials = (settings.trials or 1) * settings.seeds
-    images = plan.reference.data.train_size or FULL_TRAINING
+    images = min(plan.reference.data.train_size or available, available)
     return trials * plan.reference.budget.epochs * images >= CEILING_FROM
 
 

@@ -201,10 +201,10 @@ class Transaction:
                     json.dumps(described["profile"]),
                 ),
             )
-            found = self.connection.execute(
+            row = self.connection.execute(
                 f"SELECT dataset_uuid FROM datasets WHERE {where}", (self.experiment, *key)
             )
-            self._data[key] = str(found.fetchone()[0])
+            self._data[key] = str(row.fetchone()[0])
         return self._data[key]
 
 

@@ -117,11 +117,11 @@ class Tracker:
         if epoch in self._told.setdefault(key, set()):
             return
         self._told[key].add(epoch)
-        so_far = self._cost.setdefault(key, {})
-        for name, value in _costs(values).items():
+        so_far, costs = self._cost.setdefault(key, {}), _costs(values)
+        for name, value in costs.items():
             before = so_far.get(name, 0.0)
             so_far[name] = before + value if name in names.ADDED_UP else max(before, value)
-        values = values | {name: so_far[name] for name in _costs(values)}
+        values = values | {name: so_far[name] for name in costs}
         self.spool.append(event="metrics", key=key, epoch=epoch, values=values, time=time_ms)
 
     def result(self, step: int, values: dict[str, float]) -> None:

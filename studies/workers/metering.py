@@ -79,6 +79,7 @@ class Meter:
             return
         total = sum(sum(record.spent.values()) for record in fresh)
         whole = self._whole(start, took)
+        memory = peak_memory_bytes() / MIB / len(fresh)
         levels = {names.GPU_PERCENT: self.gpu.percent()} if self.gpu else {}
         for record in fresh:
             part = sum(record.spent.values()) / total if total else 1 / len(fresh)
@@ -87,7 +88,7 @@ class Meter:
             record.metrics |= {
                 names.TRAIN_S: record.spent["train_s"],
                 names.EVAL_S: record.spent["eval_s"],
-                names.MEMORY_MIB: peak_memory_bytes() / MIB / len(fresh),
+                names.MEMORY_MIB: memory,
             }
         self._waited = 0.0
 

@@ -64,6 +64,8 @@ class KeyedRandomness:
         return torch.stack(rows)
 
     def clean(self, grey: Tensor) -> Tensor:
+        if all(trial.config.data.binarise != "dynamic" for trial in self._trials.values()):
+            return grey
         rows = list(grey.unbind(0))
         for slot, trial in self._trials.items():
             rows[slot] = binarised(rows[slot], trial.config, trial.streams, self._of(trial))

@@ -8,7 +8,7 @@ from analysis.figures import incumbents as figure
 from analysis.report import bibliography, checklist, methods
 from analysis.report.page import Block, Command, Plots, Prose, Section, TableBlock
 from analysis.report.sections import confirmed
-from analysis.report.sections.confirmed import REFERENCE
+from analysis.report.sections.confirmed import REFERENCE, Confirmations
 from analysis.statistics.confirmation import Confirmation
 from analysis.statistics.incumbents import Incumbent, incumbents, true_regrets
 from analysis.statistics.overtuning import Overtuning, overtuning
@@ -33,7 +33,7 @@ def section(results: StudyResults) -> Section | None:
             Plots((figure.plot(course),), wide=True),
             TableBlock(regret_table(results, steps, _tested(results, confirmation)), "incumbents"),
         ]
-    blocks += [Prose(overtuning_sentence(results, steps, confirmation))]
+    blocks += [Prose(overtuning_sentence(results, _overtuning(results, steps, outcome)))]
     blocks += [
         TableBlock(checklist.table(results, confirmation), "good_practice"),
         Prose("Methods, ready to paste:"),
@@ -94,18 +94,19 @@ def regret_table(
     return Table(tuple(columns), pd.DataFrame(rows), "Best so far", note)
 
 
-def found_overtuning(
-    results: StudyResults, steps: tuple[Incumbent, ...], confirmation: Confirmation | None
+def _overtuning(
+    results: StudyResults,
+    steps: tuple[Incumbent, ...],
+    outcome: tuple[Confirmation, Confirmations] | None,
 ) -> Overtuning | None:
-    """Of the confirmed incumbents on test images; None where fewer than two are known."""
-    outcome = confirmed.findings(results)
-    if confirmation is None or outcome is None:
+    """Of the confirmed incumbents on test images; None where there are fewer than two."""
+    if outcome is None:
         return None
-    runs = outcome[1].runs
+    confirmation, confirmations = outcome
     reference = results.reference
     names = {str(reference["trial"]): REFERENCE} if reference is not None else {}
     scores: dict[str, dict[int, float]] = {}
-    for row in runs.to_dict("records"):
+    for row in confirmations.runs.to_dict("records"):
         value = row.get(METRIC + confirmation.metric)
         if value is not None and pd.notna(value):
             scores.setdefault(str(row["configuration"]), {})[int(row["seed"])] = float(value)
@@ -113,32 +114,31 @@ def found_overtuning(
     return overtuning(order, scores, confirmation.direction)
 
 
-def overtuning_sentence(
-    results: StudyResults, steps: tuple[Incumbent, ...], confirmation: Confirmation | None
-) -> str:
+def overtuning_sentence(results: StudyResults, measured: Overtuning | None) -> str:
     """What the study can say of its overtuning (Schneider et al. 2025)."""
-    found = found_overtuning(results, steps, confirmation)
-    if found is None:
+    if measured is None:
         return (
             "Overtuning cannot be told: at least two incumbents of the search have to be confirmed "
             "on fresh seeds, the default and the last."
         )
-    measure = quantity(confirmed.test_metric(results)).difference()
-    first = found.against_first
+    unit = quantity(confirmed.test_metric(results)).difference()
+    first = measured.against_first
     below = "worse" if first.mean > 0 else "better"
     sentence = (
-        f"On test images the search's last incumbent is {measure.text(abs(first.mean))} {below} "
-        f"than its first (95 % interval of the distance {measure.text(first.low)} to "
-        f"{measure.text(first.high)}, positive is worse; {len(found.seeds)} seeds). "
+        f"On test images the search's last incumbent is {unit.text(abs(first.mean))} {below} "
+        f"than its first (95 % interval of the distance {unit.text(first.low)} to "
+        f"{unit.text(first.high)}, positive is worse; {len(measured.seeds)} seeds). "
     )
     sentence += (
         "It ended below where it began. "
-        if found.ended_below_first
+        if measured.ended_below_first
         else "Nothing says that it ended below where it began. "
     )
-    relative = "" if found.relative != found.relative else f", {found.relative:.2f} of the gain"
+    relative = (
+        "" if measured.relative != measured.relative else f", {measured.relative:.2f} of the gain"
+    )
     return sentence + (
-        f"Overtuning by its definition, among {len(found.incumbents)} confirmed incumbents: "
-        f"between {measure.text(found.lower)} (seeds crossed, too small on average) and "
-        f"{measure.text(found.upper)} (least mean, too large on average{relative})."
+        f"Overtuning by its definition, among {len(measured.incumbents)} confirmed incumbents: "
+        f"between {unit.text(measured.lower)} (seeds crossed, too small on average) and "
+        f"{unit.text(measured.upper)} (least mean, too large on average{relative})."
     )

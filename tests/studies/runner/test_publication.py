@@ -97,21 +97,24 @@ def test_baselines_are_those_of_the_splits_that_are_open(
 
 
 @pytest.mark.parametrize(
-    ("flags", "trained"),
+    ("flags", "available", "trained"),
     [
-        ({"trials": 100, "epochs": 20}, True),
-        ({"trials": 20, "epochs": 10}, False),
-        ({"trials": 6, "epochs": 2}, False),
-        ({"trials": 100, "epochs": 20, "train_size": 5_000}, False),
-        ({"trials": 100, "epochs": 20, "ceiling": "off"}, False),
-        ({"trials": 1, "epochs": 1, "ceiling": "on"}, True),
-        ({"reference": True}, False),
+        ({"trials": 100, "epochs": 20}, 55_000, True),
+        ({"trials": 100, "epochs": 20}, 600, False),
+        ({"trials": 20, "epochs": 10}, 55_000, False),
+        ({"trials": 6, "epochs": 2}, 55_000, False),
+        ({"trials": 100, "epochs": 20, "train_size": 5_000}, 55_000, False),
+        ({"trials": 100, "epochs": 20, "train_size": 55_000}, 600, False),
+        ({"trials": 100, "epochs": 20, "ceiling": "off"}, 55_000, False),
+        ({"trials": 1, "epochs": 1, "ceiling": "on"}, 600, True),
+        ({"reference": True}, 55_000, False),
     ],
 )
 def test_the_ceiling_is_trained_beside_large_studies_and_where_asked(
-    flags: dict[str, Any], trained: bool
+    flags: dict[str, Any], available: int, trained: bool
 ) -> None:
-    assert publication.has_ceiling(make_plan(denoise_sweep.STUDY, Settings(**flags))) == trained
+    plan = make_plan(denoise_sweep.STUDY, Settings(**flags))
+    assert publication.has_ceiling(plan, available) == trained
 
 
 def test_the_ceiling_stands_in_the_rows_of_test_images_and_is_kept(
