@@ -139,7 +139,7 @@ class Office:
     def configure(self, trial: optuna.Trial) -> TrialConfig:
         """One hyperparameter."""
         lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
-        return TrialConfig.model_validate(self.reference.model_dump() | {"lr": lr})
+        return self.reference.model_copy(update={"lr": lr})
 
     def close(self) -> str:
         """What could not be delivered."""

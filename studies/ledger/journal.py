@@ -21,6 +21,8 @@ from optuna.storages.journal import BaseJournalBackend
 
 from studies.errors import StudyError
 
+_text = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class LedgerError(StudyError):
     """The ledger cannot be opened, read or written; the message says what to do."""
@@ -103,7 +105,7 @@ class Journal(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append `logs` as whole lines; inside `together` they are written when it ends."""
-        self._held += (json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
+        self._held += (_text(log).encode() + b"\n" for log in logs)
         self._count += len(logs)
         self._recent.extend(logs)
         if not self._depth:

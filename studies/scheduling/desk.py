@@ -8,6 +8,7 @@ survive a power failure; plans, starts and epochs' reports that one takes away a
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -93,6 +94,7 @@ class Desk:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.ledger, self.tracker, self.folder = ledger, tracker, folder
+        self._trials = folder / "trials"
         self.objectives, self.prune_on, self.pruner = objectives, prune_on, pruner
         self.limits, self.study_tags = limits, tags
         self.source, self.backlog, self.watch, self.say = source, backlog, watch, say
@@ -323,13 +325,13 @@ class Desk:
 
     def folder_of(self, trial: LedgerTrial) -> Path:
         """Where the trial keeps its checkpoints and weights."""
-        return self.folder / "trials" / trial.key
+        return self._trials / trial.key
 
     def assignment(self, trial: LedgerTrial) -> dict[str, Any]:
         """What a worker needs to know, as plain values."""
         return {
             "key": trial.key,
-            "config": trial.config.model_dump_json(),
+            "config": json.dumps(trial.config.flat()),
             "folder": str(self.folder_of(trial)),
             "open_test": trial.phase != "search",
         }

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class SpoolError(OSError):
     """The spool cannot be written; the message is for the user."""
@@ -36,7 +38,7 @@ class Spool:
 
     def append(self, **event: Any) -> None:
         """Add an event; raises SpoolError where the disk is full, leaving only whole events."""
-        line = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        line = _text(event).encode() + b"\n"
         try:
             written = os.write(self._fd, line)
             while written < len(line):

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Tracker:
         self.folder = folder
         self.uri = uri
         self.study_name = study
+        self._home = folder.absolute().parent
         self.spool = Spool(folder)
         header = tracker_header(folder, uri)
         cursor, before = Cursor(folder), read_whole(folder / "study.json") or header
@@ -139,10 +141,10 @@ class Tracker:
 
     def artifact(self, key: str, path: Path, folder: str | None = None) -> None:
         """Attach a file, which must stay where it is, in the study's folder, until delivered."""
-        home = self.folder.absolute().parent
         place = path.absolute()
-        relative = place.relative_to(home) if place.is_relative_to(home) else place
-        self.spool.append(event="artifact", key=key, path=str(relative), folder=folder)
+        with suppress(ValueError):  # elsewhere
+            place = place.relative_to(self._home)
+        self.spool.append(event="artifact", key=key, path=str(place), folder=folder)
 
     def ended(self, key: str, status: str, reason: str) -> None:
         """How a run ended; key "" is the study's."""

@@ -88,9 +88,10 @@ class TrialConfig(BaseModel):
         if not isinstance(settings, Mapping):
             return settings
         tree: dict[str, Any] = {part: {} for part in PARTS}
+        branches = {"": tree, **tree}
         for name, value in settings.items():
-            part = PLACES[name][0] if name in PLACES else _owner(name, settings)
-            (tree[part] if part else tree)[name] = value
+            place = PLACES.get(name)
+            branches[place[0] if place else _owner(name, settings)][name] = value
         return tree
 
     @model_serializer(mode="wrap")
@@ -106,7 +107,10 @@ class TrialConfig(BaseModel):
 
     def flat(self, *, without: Collection[str] = ()) -> dict[str, Any]:
         """The settings by their flat names, as JSON has them, but for those in `without`."""
-        return {n: v for n, v in self._written.items() if n not in without}
+        settings = dict(self._written)
+        for name in without:
+            settings.pop(name, None)
+        return settings
 
     def setting(self, name: str) -> Any:
         """A setting by its flat name; KeyError where no configuration has it."""
