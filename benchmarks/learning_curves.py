@@ -48,6 +48,7 @@ KINDS = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae", "mlp_ae", "conv
 SEED_OF_BATCH = 1_000  # batch b is drawn, and trained first, with the seed b * SEED_OF_BATCH
 PER_BATCH = 400  # configurations
 ENDED = ("finished", "diverged", "failed", "out_of_memory")
+WORKERS_OWN = "system/"  # metrics of the machine that trained, as sums so far
 LEFT_OUT = ("seed", "threads", "watch", "watch_direction")  # of a configuration in the table
 
 
@@ -166,8 +167,10 @@ def of_batch(storage: Path, batch: int) -> CurveTable:
     for record in sorted(records, key=lambda record: record.tags[names.TRIAL]):
         groups.setdefault(record.tags[names.CONFIG], []).append(record)
     whole = [group for group in groups.values() if _has_ended(group)]
-    run_ids = [record.run_id for group in whole for record in group]
-    metrics = tuple(sorted({metric for group in whole for r in group for metric in r.metrics}))
+    trained = [record for group in whole for record in group]
+    run_ids = [record.run_id for record in trained]
+    measured = {metric for record in trained for metric in record.metrics}
+    metrics = tuple(sorted(name for name in measured if not name.startswith(WORKERS_OWN)))
     place = {
         record.run_id: (row, seed)
         for row, group in enumerate(whole)
@@ -178,7 +181,7 @@ def of_batch(storage: Path, batch: int) -> CurveTable:
         values[(*place[point.run_id], point.step - 1, metrics.index(point.metric))] = point.value
     seeds = np.full((len(whole), SEEDS), -1, np.int64)
     status = np.full((len(whole), SEEDS), "", "<U16")
-    for record in (record for group in whole for record in group):
+    for record in trained:
         seeds[place[record.run_id]] = int(record.tags[names.SEED])
         status[place[record.run_id]] = record.tags[names.STATUS]
     configs = [TrialConfig.from_texts(group[0].params) for group in whole]
