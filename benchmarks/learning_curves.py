@@ -48,7 +48,6 @@ KINDS = ["conv_vae", "res_conv_vae", "hier_conv_vae", "mlp_vae", "mlp_ae", "conv
 SEED_OF_BATCH = 1_000  # batch b is drawn, and trained first, with the seed b * SEED_OF_BATCH
 PER_BATCH = 400  # configurations
 ENDED = ("finished", "diverged", "failed", "out_of_memory")
-WORKERS_OWN = "system/"  # metrics of the machine that trained, as sums so far
 LEFT_OUT = ("seed", "threads", "watch", "watch_direction")  # of a configuration in the table
 
 
@@ -170,7 +169,7 @@ def of_batch(storage: Path, batch: int) -> CurveTable:
     trained = [record for group in whole for record in group]
     run_ids = [record.run_id for record in trained]
     measured = {metric for record in trained for metric in record.metrics}
-    metrics = tuple(sorted(name for name in measured if not name.startswith(WORKERS_OWN)))
+    metrics = tuple(sorted(name for name in measured if not name.startswith(names.COST)))
     place = {
         record.run_id: (row, seed)
         for row, group in enumerate(whole)

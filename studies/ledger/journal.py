@@ -21,6 +21,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from studies.errors import StudyError
 
+# `json.dumps` would make an encoder for each line.
 _text = json.JSONEncoder(separators=(",", ":")).encode
 
 

@@ -28,7 +28,7 @@ from vae_trainables.source import Source, SourceError, brought
 from vae_trainables.training.session import Session
 from vae_trainables.training.trial import Trial
 
-MEASURED = ("time/", "system/")  # metrics of the machine, not of the trial
+MEASURED = ("time/", names.COST)  # metrics of the machine, not of the trial
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"
 
 # What a trial has cost its worker; of a worker that trains several trials, the trial's part.
+COST = "system/"  # how their names begin
 WORKER_S = "system/worker_s"  # from taking the epoch up to handing it in
 WAITED_S = "system/waited_s"  # before that, with nothing to train
 TRAIN_S = "system/train_s"  # of worker_s

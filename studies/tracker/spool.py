@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# `json.dumps` would make an encoder for each line.
 _text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
