@@ -170,9 +170,11 @@ class Ledger:
         """How the trial ended. A trial that has ended stays as it ended."""
         if trial.status in ENDED:
             return
+        changed = reason != trial.reason
         trial.status, trial.values, trial.reason = status, values, reason
         with self.journal.together():
-            self._attr(trial, "reason", reason)
+            if changed:
+                self._attr(trial, "reason", reason)
             self._move(trial)
         if status in ENDED:
             del self.open[trial.key]

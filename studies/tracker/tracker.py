@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Tracker:
         self.folder = folder
         self.uri = uri
         self.study_name = study
-        self._home = folder.absolute().parent
+        self._home = f"{folder.absolute().parent}{os.sep}"
         self.spool = Spool(folder)
         header = tracker_header(folder, uri)
         cursor, before = Cursor(folder), read_whole(folder / "study.json") or header
@@ -141,10 +141,8 @@ class Tracker:
 
     def artifact(self, key: str, path: Path, folder: str | None = None) -> None:
         """Attach a file, which must stay where it is, in the study's folder, until delivered."""
-        place = path.absolute()
-        with suppress(ValueError):  # elsewhere
-            place = place.relative_to(self._home)
-        self.spool.append(event="artifact", key=key, path=str(place), folder=folder)
+        place = str(path.absolute()).removeprefix(self._home)  # no pathlib: twice for each trial
+        self.spool.append(event="artifact", key=key, path=place, folder=folder)
 
     def ended(self, key: str, status: str, reason: str) -> None:
         """How a run ended; key "" is the study's."""

@@ -45,6 +45,8 @@ class ObjectiveConfig(BaseModel):
         if not isinstance(settings, Mapping):
             return settings
         own = settings.keys() - cls.model_fields.keys()
+        if not own:
+            return settings
         refuse({name: (settings[name], unknown(name)) for name in sorted(own - DECLARED.keys())})
         return {**settings, **{name: _number(name, settings[name]) for name in own}}
 

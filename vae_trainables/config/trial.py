@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,10 @@ PARTS: dict[str, type[BaseModel]] = {
     "budget": BudgetConfig,
     "evaluation": EvaluationConfig,
 }
+
+
+# `json.dumps` would make an encoder for each hash.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def _places() -> dict[str, tuple[str, str]]:
@@ -79,8 +83,9 @@ class TrialConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31)
     threads: int = Field(1, ge=1, description="CPU threads; other counts give other bits")
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    if TYPE_CHECKING:  # pydantic would call it, and validate twice
+
+        def __init__(self, **settings: Any) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -90,15 +95,17 @@ class TrialConfig(BaseModel):
         tree: dict[str, Any] = {part: {} for part in PARTS}
         branches = {"": tree, **tree}
         for name, value in settings.items():
-            place = PLACES.get(name)
-            branches[place[0] if place else _owner(name, settings)][name] = value
+            part = PLACES[name][0] if name in PLACES else _owner(name, settings)
+            branches[part][name] = value
         return tree
 
     @model_serializer(mode="wrap")
     def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        tree = write(self)
-        parts = [tree.pop(part) for part in PARTS]
-        return {name: value for part in (*parts, tree) for name, value in part.items()}
+        tree: dict[str, Any] = write(self)
+        flat: dict[str, Any] = {}
+        for part in PARTS:
+            flat |= tree.pop(part)
+        return flat | tree
 
     @cached_property
     def _written(self) -> dict[str, Any]:
@@ -120,6 +127,11 @@ class TrialConfig(BaseModel):
     @property
     def given(self) -> dict[str, Any]:
         """The settings that were given, rather than left at their defaults."""
+        return dict(self._given)
+
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        """Found once: a search makes each of its trials from one and the same reference."""
         settings = {**self.model.own, **self.objective.own}
         for part in ("", *PARTS):
             owner = self._part(part)
@@ -134,7 +146,7 @@ class TrialConfig(BaseModel):
 
         Another kind of model leaves behind what its predecessor had for itself.
         """
-        settings = self.given | dict(update or {})
+        settings = self._given | dict(update or {})
         left = self.model.own.keys() - kinds.own_settings(settings.get("kind", self.model.kind))
         return TrialConfig(**{n: v for n, v in settings.items() if n not in left})
 
@@ -149,8 +161,11 @@ class TrialConfig(BaseModel):
         Settings that are younger than the first studies count only where they were set, so that
         what was recorded before them stays equal.
         """
-        idle = {n for n in _YOUNGER if self.setting(n) == SETTINGS[n].default}
-        return self.flat(without={"seed", *idle})
+        settings = self.flat(without=("seed",))
+        for name, default in _YOUNGER.items():
+            if settings[name] == default:
+                del settings[name]
+        return settings
 
     @cached_property
     def _hash(self) -> str:
@@ -174,8 +189,8 @@ SETTINGS: dict[str, FieldInfo] = {
     for name, (part, attribute) in PLACES.items()
 }
 """What is known of each setting of this package, by its flat name."""
-_YOUNGER = ("binarise", "iw_samples", "iw_images")
-"""Settings that were added when studies had been recorded; each new one belongs here."""
+_YOUNGER = {name: SETTINGS[name].default for name in ("binarise", "iw_samples", "iw_images")}
+"""Defaults of settings that were added when studies had been recorded; new ones belong here."""
 
 
 def declare(name: str, *, least: float = -math.inf) -> None:
@@ -215,5 +230,4 @@ def _value(text: str) -> Any:
 
 def stable_hash(value: Any) -> str:
     """16 hex digits of the SHA-256 of `value` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:16]

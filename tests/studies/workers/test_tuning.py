@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import subprocess
@@ -87,6 +88,21 @@ def test_a_worker_that_starts_is_waited_for(tmp_path: Path) -> None:
     finally:
         ray.shutdown()
         office.close()
+
+
+def test_the_collector_of_a_notebooks_process_is_left_as_it_was() -> None:
+    before = gc.get_threshold()
+    meanwhile = []
+
+    def fails() -> None:
+        with tuning.rare_collections():
+            meanwhile.append((gc.get_threshold(), gc.get_freeze_count() > 0))
+            raise RuntimeError("a trial")
+
+    with pytest.raises(RuntimeError, match="a trial"):
+        fails()
+    assert meanwhile == [(tuning.RARE, True)]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
 def test_tune_imports_no_tracker_to_count_callbacks() -> None:
