@@ -19,6 +19,9 @@ from studies.definition import Goal
 from studies.ledger.trials import ENDED, LedgerTrial
 from vae_trainables.config import TrialConfig
 
+NAME = "search"
+"""Of the sampler's study; what only tries a space, before a start, asks in one without a name."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -70,6 +73,7 @@ class Suggestions:
         self.goal = goal
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(
+            study_name=NAME,
             storage=self._storage,
             sampler=sampler,
             directions=[objective.direction for objective in goal.objectives],

@@ -53,10 +53,19 @@ def _of_main(definition: StudyDefinition) -> StudyDefinition:
     if definition.source is not None or path is None or (spec and spec.name.startswith("studies.")):
         return definition
     try:
-        return definition.with_source(collect(Path(path)), path)
+        return definition.with_source(collect(Path(path)), _from_here(path))
     except SourceError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(InputError.exit_code) from error
+
+
+def _from_here(path: str) -> str:
+    """How the file is named by who starts it here: `-m` gives the whole path.
+
+    That of a job's code ends with the job, from its working directory it is found again.
+    """
+    file, here = Path(path).resolve(), Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else path
 
 
 def _command(definition: StudyDefinition) -> Any:

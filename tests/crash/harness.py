@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from studies.ledger.layout import EPOCH
 from studies.tracker import names
 from vae_trainables import checkpoint, datasets
 from vae_trainables.config import TrialConfig
@@ -64,7 +65,7 @@ class Row:
     state: str
     attempt: int
     reason: str
-    reports: dict[int, float]
+    reports: dict[int, dict[str, float]]
     config: TrialConfig
 
 
@@ -207,7 +208,11 @@ class Study:
                         trial.state.name,
                         attrs.get("attempt", 0),
                         attrs.get("reason", ""),
-                        dict(trial.intermediate_values),
+                        {
+                            int(name.removeprefix(EPOCH)): metrics
+                            for name, metrics in attrs.items()
+                            if name.startswith(EPOCH)
+                        },
                         TrialConfig.model_validate(attrs["config"]),
                     )
         return found
@@ -293,7 +298,7 @@ def assert_whole(study: Study, trials: int) -> None:
             else:
                 assert steps == epochs, f"{key}: {name}"
         mse = study.points(key).get("val/mse", [])
-        assert mse == sorted(row.reports.items()), key
+        assert mse == [(epoch, row.reports[epoch]["val/mse"]) for epoch in epochs], key
     assert runs[""].info.status == "FINISHED", runs[""].data.tags
 
 

@@ -119,7 +119,11 @@ class Cluster:
         }
 
     def add(self, *, cpus: int = 1, env: dict[str, str] | None = None, prefix: str = "") -> Process:
-        """Start a node, the head first; `prefix` is a shell command that goes before `ray`."""
+        """Start a node, the head first; `prefix` is a shell command that goes before `ray`.
+
+        Where that can be done, workers see a folder of Ray's of their own, as other machines do: in
+        a common one each would unpack a job's code over that of the head, which imports from it.
+        """
         role = (
             ["--address", self.address]
             if self.nodes
@@ -134,8 +138,12 @@ class Cluster:
             *("--num-cpus", str(cpus), "--dashboard-agent-listen-port", str(free_port())),
         ]
         log = self.folder / f"node-{len(self.nodes)}.log"
-        if prefix:
-            command = ["unshare", "-m", "sh", "-c", f'{prefix}; exec "$@"', "sh", *command]
+        views = [prefix] if prefix else []
+        if self.nodes and os.geteuid() == 0:
+            views.append(f"mount -t tmpfs none '{self.ray_folder}'")
+        if views:
+            shell = "; ".join([*views, 'exec "$@"'])
+            command = ["unshare", "-m", "sh", "-c", shell, "sh", *command]
         node = Process(command, self.env | (env or {}), log)
         self.nodes.append(node)
         wait_until(

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from studies.definition import Objective, StudyDefinition
+from studies.ledger.suggestions import NAME
 from vae_trainables.config import TrialConfig
 
 REFERENCE = TrialConfig(
@@ -32,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "too big": {"hidden": (60_000, 60_000)},  # 14 GiB of weights
     "silent": {"evaluations": ()},  # leaves val/probe out
     "long": {"epochs": 40},
-    "very long": {"epochs": 250},  # outlives the seconds that `ray job stop` takes
+    "very long": {"epochs": 600},  # outlives `ray job stop`, and the start of a second node
     "outlasting": {"epochs": 1500},  # a minute without a tracker
     "endless": {"epochs": 1_000_000},
 }
@@ -44,7 +45,7 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 3e-4, 3e-3, log=True),
         "latent_dim": trial.suggest_int("latent_dim", 2, 16),
     }
-    if trial.study.study_name.startswith("no-name"):
+    if trial.study.study_name != NAME:
         return suggested  # a draw before the start, which must not see what will go wrong
     names = [name for name in os.environ.get("CRASH_CASES", "").split(",") if name]
     case = names[trial.number] if trial.number < len(names) else "plain"

@@ -45,13 +45,13 @@ def test_a_job_survives_ray_job_stop_and_the_death_of_a_node(
 ) -> None:
     worker = cluster.add()
     study = make_study(*TRIALS, "--cpus", "2", uri=server.uri, cases="very long,very long,plain")
-    both = ("0000", "0001")
+    both = ("0000", "0001")  # long enough for the second node, which first unpacks and imports all
 
     job = submitted(study, cluster, "first", tmp_path / "first.log")
     job.until(lambda: all(study.reported(key) >= 2 for key in both), "both nodes train")
     cluster.stop("first")
     job.wait()
-    assert "resume:     python -m studies.crash" in job.text
+    assert "resume:     python -m studies.run tests/crash/study.py --storage" in job.text
     wait_until(study.settled, "the sender, which outlives the job, has told MLflow")
     statuses = study.statuses()
     assert [statuses[key] for key in both] == [STOPPED, STOPPED]
@@ -83,7 +83,7 @@ def test_an_own_file_is_a_job_of_two_nodes_that_know_nothing_of_it(
     for name in ("my_study.py", "my_nets.py"):
         shutil.copy(OWN / name, home)
     entry = [
-        *(sys.executable, "-m", "studies.run", "my_study.py", "--trials", "4", "--epochs", "60"),
+        *(sys.executable, "-m", "studies.run", "my_study.py", "--trials", "4", "--epochs", "240"),
         *("--cpus", "2", "--scheduler", "none", "--storage", str(tmp_path / "runs")),
         *("--tracking-uri", server.uri),
     ]
