@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -23,17 +22,13 @@ from studies.ledger.journal import Journal
 from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import planning
 from studies.runner.planning import Plan
-from studies.scheduling import desk as desk_module
 from studies.scheduling.desk import Desk, Limits
-from studies.scheduling.pruning import EndingRule, comparable
-from vae_trainables.config import TrialConfig
+from studies.scheduling.pruning import Comparison, EndingRule, comparable
 from vae_trainables.training.session import Outcome, Record
 
 WORKERS = 2
 ENDLESS = 10**6  # trials to ask for: a replay ends by its epochs
 Floats = NDArray[np.float64]
-Rule = Callable[[TrialConfig, int, float], float | None]
-"""Which values a scheduler compares: `pruning.comparable`, or another rule in its place."""
 MakeSampler = Callable[[Plan], optuna.samplers.BaseSampler]
 
 
@@ -83,7 +78,7 @@ class Replay:
     model: CurveModel
     epochs: int
     make_sampler: MakeSampler = own_sampler
-    compared: Rule = comparable
+    compared: Comparison = comparable
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,13 +93,12 @@ class Replay:
             try:
                 ledger.create(plan.goal, {})
                 ledger.use_sampler(self.make_sampler(plan))
-                with patch.object(desk_module, "comparable", self.compared):
-                    return self._search(plan, ledger, Path(scratch))
+                return self._search(plan, ledger, Path(scratch))
             finally:
                 ledger.close()
 
     def _search(self, plan: Plan, ledger: Ledger, folder: Path) -> Replayed:
-        desk = _desk(plan, ledger, folder, plan.pruner())
+        desk = _desk(plan, ledger, folder, plan.pruner(), self.compared)
         busy: list[LedgerTrial] = []
         best = np.full(self.epochs, math.inf)
         seen, named = math.inf, math.inf  # of the best finished trial: observed, and in truth
@@ -135,7 +129,9 @@ def parameters_of(ledger: Ledger, trial: LedgerTrial) -> Parameters:
     return ledger.shown()[trial.number].params
 
 
-def _desk(plan: Plan, ledger: Ledger, folder: Path, pruner: EndingRule | None) -> Desk:
+def _desk(
+    plan: Plan, ledger: Ledger, folder: Path, pruner: EndingRule | None, compared: Comparison
+) -> Desk:
     return Desk(
         ledger,
         _Silence(),  # type: ignore[arg-type]
@@ -147,4 +143,5 @@ def _desk(plan: Plan, ledger: Ledger, folder: Path, pruner: EndingRule | None) -
         limits=Limits(failures_in_a_row=ENDLESS),
         tags={},
         backlog=[],
+        comparison=compared,
     )

@@ -35,15 +35,15 @@ from benchmarks.replay import (
     MakeSampler,
     Replay,
     Replayed,
-    Rule,
     own_sampler,
     with_seed,
 )
 from studies.runner import pins
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Sampler, Scheduler, Settings
-from studies.scheduling.pruning import comparable
+from studies.scheduling.pruning import Comparison, Reading, comparable
 from vae_trainables.config import TrialConfig
+from vae_trainables.training import schedules
 
 METRIC = "val/mse"
 SPACE = learning_curves.space
@@ -55,7 +55,6 @@ STUDIES = 200
 DRAWS = 4_000  # points of the space among which the best is looked for
 CHANCE, DEFAULT = "random none", "tpe asha"
 LEVEL = 0.05
-SMALL = 0.1  # β that moves a reconstruction by little
 SEED_STEP = 1000  # between studies: a trial's second seed is the next number
 Floats = NDArray[np.float64]
 
@@ -66,17 +65,17 @@ class Way:
 
     settings: Mapping[str, object]
     make_sampler: MakeSampler = own_sampler
-    compared: Rule = comparable
+    compared: Comparison = comparable
 
 
-def everything(config: TrialConfig, epoch: int, value: float) -> float | None:
-    """Compares trials in their warm-ups too."""
-    return value
+def everything(config: TrialConfig, epoch: int, metric: str, value: float) -> Reading:
+    """Compares trials in their warm-ups as if nothing flattered them."""
+    return Reading(value)
 
 
-def where_beta_is_felt(config: TrialConfig, epoch: int, value: float) -> float | None:
-    """Compares trials in their warm-ups where β is small."""
-    return value if config.objective.beta <= SMALL else comparable(config, epoch, value)
+def at_full_beta(config: TrialConfig, epoch: int, metric: str, value: float) -> Reading | None:
+    """Compares trials at full β only."""
+    return Reading(value) if schedules.settled(config, epoch) else None
 
 
 def _tpe(**changes: object) -> MakeSampler:
@@ -97,20 +96,19 @@ def ways() -> dict[str, Way]:
     asha = {"sampler": "tpe", "scheduler": "asha"}
     changed = {
         "eta 2": Way({**asha, "eta": 2.0}),
-        "eta 4": Way({**asha, "eta": 4.0}),
+        "eta 3": Way({**asha, "eta": 3.0}),
         "grace 2": Way({**asha, "grace": 2}),
         "5 at random": Way(asha, _tpe(n_startup_trials=5)),
         "20 at random": Way(asha, _tpe(n_startup_trials=20)),
         "each alone": Way(asha, _tpe(multivariate=False)),
         "in groups": Way(asha, _tpe(group=True)),
         "all compared": Way(asha, compared=everything),
-        "all compared, eta 4": Way({**asha, "eta": 4.0}, compared=everything),
-        "all compared, 20 at random": Way(asha, _tpe(n_startup_trials=20), everything),
-        f"compared at β up to {SMALL}": Way(asha, compared=where_beta_is_felt),
+        "at full β": Way(asha, compared=at_full_beta),
     }
     own = {f"{DEFAULT}, {what}": way for what, way in changed.items()}
     chance = {"sampler": "random", "scheduler": "asha"}
     own["random asha, all compared"] = Way(chance, compared=everything)
+    own["random asha, at full β"] = Way(chance, compared=at_full_beta)
     own["qmc asha, scrambled"] = Way({"sampler": "qmc", "scheduler": "asha"}, _scrambled)
     gp = {"sampler": "gp", "scheduler": "none"}
     return offered | own | {"gp none, Optuna's own": Way(gp, _optunas_gp)}
@@ -181,17 +179,19 @@ class Replays:
     seconds: float
 
 
-def read(out: Path) -> dict[str, Replays]:
-    """Everything that was replayed, by the way of searching."""
+def read(out: Path, first: int = 0) -> dict[str, Replays]:
+    """What was replayed, by the way of searching, from the study `first` on."""
     there = {}
     for name in ways():
         path = out / f"{name.replace(' ', '-')}.npz"
-        if path.exists():
-            data = np.load(path)
+        if not path.exists():
+            continue
+        data = np.load(path)
+        if len(data["best"]) > first:
             there[name] = Replays(
-                data["best"],
-                float(data["finished"].mean()),
-                float(data["pruned"].mean()),
+                data["best"][first:],
+                float(data["finished"][first:].mean()),
+                float(data["pruned"][first:].mean()),
                 float(data["seconds"].sum()) / len(data["best"]),
             )
     return there
@@ -338,9 +338,9 @@ def draw_ranks(replays: Mapping[str, Replays], epoch: int, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def page(out: Path, figures: Path | None, model: Fitted) -> None:
+def page(out: Path, figures: Path | None, model: Fitted, first: int) -> None:
     """Print the tables, draw the figures."""
-    replays = read(out)
+    replays = read(out, first)
     best = best_known(model, replays)
     variance, rank = explained(model)
     print(
@@ -367,6 +367,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="of the table, the first so many")
     parser.add_argument("--studies", type=int, default=STUDIES, help="of each way, in all")
     parser.add_argument("--only", default="", help="ways whose names contain this; several: a|b")
+    parser.add_argument(
+        "--first", type=int, default=0, help="page: from this study on, as those before have chosen"
+    )
     parser.add_argument("--figures", type=Path, help="folder that page draws into")
     return parser.parse_args()
 
@@ -377,7 +380,7 @@ def main() -> None:
     quiet()
     model = model_of(given.model, given.rows)
     if given.command == "page":
-        page(given.out, given.figures, model)
+        page(given.out, given.figures, model, given.first)
         return
     asked = given.only.split("|")
     chosen = [name for name in ways() if any(part in name for part in asked)]

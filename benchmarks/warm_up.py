@@ -5,8 +5,9 @@
 Real Fashion-MNIST. First a grid of β × schedules, all trained for nine epochs; their curves of
 val/mse are replayed through the pruner in many random orders. For each schedule: the share of its
 trials that is pruned although at the end it is among the best third of all, and the share that
-lives on although it is not, once comparing all trials and once those at their full β. Then one
-denoiser (β 0.05, γ 100) at a constant rate, and with a plateau that watches −ELBO or MSE.
+lives on although it is not: comparing all trials, those at their full β, and as the pruner does,
+each with those that are flattered as little as itself or less. Then one denoiser (β 0.05, γ 100) at
+a constant rate, and with a plateau that watches −ELBO or MSE.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ import itertools
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
 
 import torch
 
 from benchmarks import real_images
-from studies.scheduling.pruning import SuccessiveHalving, comparable
+from benchmarks.search_quality import at_full_beta, everything
+from studies.scheduling.pruning import Comparison, SuccessiveHalving, comparable
 from vae_trainables.config import TrialConfig
 from vae_trainables.datasets.splits import TrialData
 from vae_trainables.training.trial import Trial
 
 EPOCHS, ORDERS = 9, 200
+METRIC = "val/mse"
 SCHEDULES = [("constant", 0), ("linear", 3), ("linear", 8), ("cosine", 8), ("cyclical", 4)]
 BETAS = (0.5, 1.0, 2.0, 4.0)
 Curve = dict[int, float]
-Rule = Callable[[TrialConfig, int, float], float | None]
 Row = dict[str, list[bool]]
 
 
@@ -46,7 +47,7 @@ def curve(config: TrialConfig, data: TrialData) -> tuple[Curve, float]:
     trial = Trial(config, data)
     while not trial.done:
         trial.run_epoch()
-    figures = {entry["epoch"]: entry["metrics"]["val/mse"] for entry in trial.history}
+    figures = {entry["epoch"]: entry["metrics"][METRIC] for entry in trial.history}
     return figures, config.optimiser.lr * trial.plateau.scale
 
 
@@ -66,12 +67,7 @@ def grid(images: int, seeds: int) -> list[TrialConfig]:
     ]
 
 
-def everything(config: TrialConfig, epoch: int, value: float) -> float | None:
-    """The rule that compares all trials, whatever their β is just now."""
-    return value
-
-
-def replay(trials: list[tuple[TrialConfig, Curve]], rule: Rule) -> dict[str, Row]:
+def replay(trials: list[tuple[TrialConfig, Curve]], rule: Comparison) -> dict[str, Row]:
     """By schedule: of good and of other trials, whether each was pruned, over all orders."""
     finals = sorted(values[EPOCHS] for _, values in trials)
     good = finals[len(finals) // 3]
@@ -83,7 +79,7 @@ def replay(trials: list[tuple[TrialConfig, Curve]], rule: Rule) -> dict[str, Row
         for number in order:
             config, values = trials[number]
             stopped = any(
-                pruner.should_stop(str(number), epoch, rule(config, epoch, values[epoch]))
+                pruner.should_stop(str(number), epoch, rule(config, epoch, METRIC, values[epoch]))
                 for epoch in range(1, EPOCHS)
             )
             name = (
@@ -115,11 +111,12 @@ def main() -> None:
 
 
 def _print_pruning(trials: list[tuple[TrialConfig, Curve]]) -> None:
-    before, after = replay(trials, everything), replay(trials, comparable)
-    print("| β schedule | MSE at β 4, epochs 1, 3, 9 | all: good pruned | others live", end="")
-    print(" | at full β: good pruned | others live |")
-    print("|---|---|---|---|---|---|")
-    for name in before:
+    rules = {"all": everything, "at full β": at_full_beta, "as it is": comparable}
+    tables = [replay(trials, rule) for rule in rules.values()]
+    heads = " | ".join(f"{rule}: good pruned | others live" for rule in rules)
+    print(f"| β schedule | MSE at β 4, epochs 1, 3, 9 | {heads} |")
+    print("|---|---|" + "---|" * 2 * len(rules))
+    for name in tables[0]:
         large = [
             values
             for config, values in trials
@@ -128,7 +125,7 @@ def _print_pruning(trials: list[tuple[TrialConfig, Curve]]) -> None:
             == f"{config.objective.beta_schedule} {config.objective.warmup_epochs or ''}".strip()
         ]
         mse = ", ".join(f"{statistics.mean(v[e] for v in large):.4f}" for e in (1, 3, EPOCHS))
-        print(f"| {name} | {mse} | {shares(before[name])} | {shares(after[name])} |")
+        print(f"| {name} | {mse} | {' | '.join(shares(table[name]) for table in tables)} |")
 
 
 def _print_watching(images: int, seeds: int, data: TrialData) -> None:

@@ -83,7 +83,7 @@ class Settings:
     grace: Annotated[int, _option("Epochs before a trial may be ended.", SEARCH)] = 1
     eta: Annotated[
         float, _option("asha and hyperband keep the best 1/eta at each rung.", SEARCH)
-    ] = 3.0
+    ] = 4.0
     seed: Annotated[int, _option("Seed of the sampler and of each trial's first run.", SEARCH)] = 0
     seeds: Annotated[
         int, _option("Train each configuration with this many seeds; rank by the mean.", SEARCH)

@@ -21,7 +21,7 @@ from typing import Any
 from studies.definition import Objective
 from studies.errors import StudyStopped
 from studies.ledger.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
-from studies.scheduling.pruning import EndingRule, comparable
+from studies.scheduling.pruning import Comparison, EndingRule, Reading, comparable
 from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables import checkpoint
@@ -75,6 +75,7 @@ class Desk:
 
     source: plans the next trial, or returns None when nothing is left to plan.
     objectives: the metrics that become a finished trial's values.
+    comparison: what of a trial's figures `pruner` may compare.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Desk:
         backlog: list[LedgerTrial],
         watch: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
+        comparison: Comparison = comparable,
     ) -> None:
         self.ledger, self.tracker, self.folder = ledger, tracker, folder
         self._trials = folder / "trials"
         self.objectives, self.prune_on, self.pruner = objectives, prune_on, pruner
         self.limits, self.study_tags = limits, tags
+        self.comparison = comparison
         self.source, self.backlog, self.watch, self.say = source, backlog, watch, say
         self.under_way: set[str] = set()  # handed out and not ended
         self.tally = Tally()
@@ -110,9 +113,7 @@ class Desk:
                 if trial.extra_seed or trial.phase != "search":
                     continue
                 curve = trial.curve(prune_on.metric)
-                pruner.restore(
-                    trial.key, {e: comparable(trial.config, e, v) for e, v in curve.items()}
-                )
+                pruner.restore(trial.key, {e: self._reading(trial, e, v) for e, v in curve.items()})
 
     def next(self) -> LedgerTrial | None:
         """The trial to train next: first what was left unfinished, then new ones.
@@ -159,12 +160,15 @@ class Desk:
             self.pruner is not None
             and not trial.extra_seed
             and self.pruner.should_stop(
-                trial.key, record.epoch, comparable(trial.config, record.epoch, value)
+                trial.key, record.epoch, self._reading(trial, record.epoch, value)
             )
         )
         if pruned:
             self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
         return pruned
+
+    def _reading(self, trial: LedgerTrial, epoch: int, value: float) -> Reading | None:
+        return self.comparison(trial.config, epoch, self.prune_on.metric, value)
 
     def _note(self, trial: LedgerTrial, record: Record) -> None:
         """What a record says goes to the tracker, which takes each epoch once."""

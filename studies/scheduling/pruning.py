@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
@@ -21,22 +22,37 @@ from studies.definition import Direction
 from vae_trainables.config import TrialConfig
 from vae_trainables.training import schedules
 
+FLATTERED = frozenset({"mse", "psnr", "ssim", "recon"})
+"""Metrics that a smaller β can only make look better: the KL works against reconstructions."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a trial reports to a rule after an epoch.
+
+    share: of its β, how much weighed just then, in [0, 1]: below 1 the value is flattered.
+    """
+
+    value: float
+    share: float = 1.0
+
 
 class EndingRule(Protocol):
     """Decides from what trials report at the end of each epoch."""
 
-    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+    def restore(self, key: str, reports: Mapping[int, Reading | None]) -> None:
         """Put back what a trial reported before the driver was started again."""
 
-    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
-        """Record `value`, which is None where it may not be compared; True: the trial ends."""
+    def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
+        """Record what may be compared, None: nothing; True: the trial ends."""
 
 
 class SuccessiveHalving:
     """ASHA (Li et al. 2020), one bracket, stopping rule.
 
     At epochs grace * eta^k a trial goes on only if its value is among the best 1/eta of those
-    recorded at that rung so far. `direction` says which values are better.
+    recorded at that rung so far that are flattered as little as its own or less. `direction` says
+    which values are better.
     """
 
     def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
@@ -44,15 +60,15 @@ class SuccessiveHalving:
         self.sign = _sign(direction)
         count = int(math.log(max(max_epochs / grace, 1)) / math.log(eta) + 1e-9) + 1
         self.milestones = [round(grace * eta**k) for k in range(count)][::-1]
-        self._rungs: dict[int, dict[str, float | None]] = {m: {} for m in self.milestones}
+        self._rungs: dict[int, dict[str, Reading | None]] = {m: {} for m in self.milestones}
 
-    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+    def restore(self, key: str, reports: Mapping[int, Reading | None]) -> None:
         """Put back what a trial reported before the driver was started again."""
         for epoch in sorted(reports):
             self.should_stop(key, epoch, reports[epoch])
 
-    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
-        """Record `value` at the highest rung that `epoch` has reached; True: the trial ends.
+    def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
+        """Record a reading at the highest rung that `epoch` has reached; True: the trial ends.
 
         None: not to be compared. The trial passes that rung, and is no measure for others there.
         """
@@ -60,11 +76,16 @@ class SuccessiveHalving:
             rung = self._rungs[milestone]
             if epoch < milestone or key in rung:
                 continue
-            score = None if value is None else self.sign * value
-            others = [other for other in rung.values() if other is not None]
-            rung[key] = score
-            return score is not None and bool(others) and score < self._cutoff(others)
+            measures = [] if reading is None else self._scores(rung, reading.share)
+            rung[key] = reading
+            if reading is None or not measures:
+                return False
+            return self.sign * reading.value < self._cutoff(measures)
         return False
+
+    def _scores(self, rung: Mapping[str, Reading | None], share: float) -> list[float]:
+        """Those at a rung of which at least this share of β weighed."""
+        return [self.sign * r.value for r in rung.values() if r is not None and r.share >= share]
 
     def _cutoff(self, scores: Sequence[float]) -> float:
         return float(np.percentile(scores, (1 - 1 / self.eta) * 100))
@@ -88,13 +109,13 @@ class Hyperband:
         rungs = [last - s for s in range(last + 1)]
         self.shares = [math.ceil((last + 1) * eta**rung / (rung + 1)) for rung in rungs]
 
-    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+    def restore(self, key: str, reports: Mapping[int, Reading | None]) -> None:
         """As `EndingRule` says."""
         self.bracket(key).restore(key, reports)
 
-    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
+    def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
         """As `EndingRule` says; only trials of the same bracket are compared."""
-        return self.bracket(key).should_stop(key, epoch, value)
+        return self.bracket(key).should_stop(key, epoch, reading)
 
     def bracket(self, key: str) -> SuccessiveHalving:
         """The trial's bracket."""
@@ -110,7 +131,8 @@ class MedianStopping:
     """Median stopping rule (Golovin et al. 2017).
 
     From epoch `grace` on, a trial ends whose best value is worse than the median, over the other
-    trials that have come to this epoch, of their values' means up to it.
+    trials that have come to this epoch, of their values' means up to it. Only what was read at full
+    β counts: a mean over a warm-up would compare what is not alike.
     """
 
     LEAST = 3  # trials to compare with, as Ray has it
@@ -121,35 +143,48 @@ class MedianStopping:
         self._scores: dict[str, list[float]] = {}  # from `grace` on
         self._means: dict[int, dict[str, float]] = {}  # of those scores, by epoch and trial
 
-    def restore(self, key: str, reports: Mapping[int, float | None]) -> None:
+    def restore(self, key: str, reports: Mapping[int, Reading | None]) -> None:
         """As `EndingRule` says."""
         for epoch in sorted(reports):
             self._record(key, epoch, reports[epoch])
 
-    def should_stop(self, key: str, epoch: int, value: float | None) -> bool:
+    def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
         """As `EndingRule` says."""
-        self._record(key, epoch, value)
-        if value is None or epoch < self.grace:
+        if not self._record(key, epoch, reading) or epoch < self.grace:
             return False
         means = [mean for other, mean in self._means[epoch].items() if other != key]
         return len(means) >= self.LEAST and self._best[key] < float(np.median(means))
 
-    def _record(self, key: str, epoch: int, value: float | None) -> None:
-        """Once for each epoch: a trial that goes on repeats what it has said."""
-        if value is None or key in self._means.setdefault(epoch, {}):
-            return
-        score = self.sign * value
+    def _record(self, key: str, epoch: int, reading: Reading | None) -> bool:
+        """Once for each epoch: a trial that goes on repeats what it has said; False: no measure."""
+        if reading is None or reading.share < 1:
+            return False
+        if key in self._means.setdefault(epoch, {}):
+            return True
+        score = self.sign * reading.value
         self._best[key] = max(score, self._best.get(key, -math.inf))
         if epoch >= self.grace:
             scores = self._scores.setdefault(key, [])
             scores.append(score)
             self._means[epoch][key] = fmean(scores)
+        return True
 
 
 def _sign(direction: Direction) -> float:
     return 1.0 if direction == "maximize" else -1.0
 
 
-def comparable(config: TrialConfig, epoch: int, value: float) -> float | None:
-    """`value` where β is as large as it will be, so that no β schedule is favoured; else None."""
-    return value if schedules.settled(config, epoch) else None
+Comparison = Callable[[TrialConfig, int, str, float], Reading | None]
+"""Of a trial's configuration, an epoch, a metric and its value: what a rule may compare."""
+
+
+def comparable(config: TrialConfig, epoch: int, metric: str, value: float) -> Reading | None:
+    """A value with the share of β that weighed, so that no β schedule is favoured.
+
+    A `FLATTERED` metric of a warm-up may lose to those that are flattered less, and is no measure
+    for them. How β moves others is not known: they are compared at full β only, else None.
+    """
+    share = schedules.settled_share(config, epoch)
+    if share < 1 and metric.rpartition("/")[2] not in FLATTERED:
+        return None
+    return Reading(value, share)

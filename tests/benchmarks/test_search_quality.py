@@ -57,7 +57,7 @@ def test_a_scheduler_compares_what_its_rule_says(model: Forest) -> None:
     search_quality.quiet()
     made = Settings(trials=10**6, epochs=learning_curves.EPOCHS, seed=1, sampler="random")
     plan = make_plan(learning_curves.STUDY, made)
-    rules = (comparable, search_quality.where_beta_is_felt, search_quality.everything)
+    rules = (search_quality.at_full_beta, comparable, search_quality.everything)
     pruned = [Replay(plan, model, EPOCHS, compared=rule).run().pruned for rule in rules]
     assert pruned[0] < pruned[1] < pruned[2]
 

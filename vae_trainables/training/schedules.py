@@ -119,12 +119,20 @@ def settled(config: TrialConfig, epoch: int) -> bool:
     Only then is a figure that beta moves, such as the MSE, comparable with another trial's: early
     in a warm-up it is flattered, and at each beginning of the cyclical schedule again.
     """
-    if not config.model.variational:
-        return True
+    return settled_share(config, epoch) == 1.0
+
+
+def settled_share(config: TrialConfig, epoch: int) -> float:
+    """The least share of its largest that beta was at in the second half of `epoch` (1-based).
+
+    1 where it weighs nothing.
+    """
+    objective = config.objective
+    if not config.model.variational or objective.beta == 0:
+        return 1.0
     steps = 1000  # of an epoch; any even number gives the same, schedules depend on the share
     middle, last = (epoch - 1) * steps + steps // 2, epoch * steps - 1
-    objective = config.objective
-    return all(beta(objective, step, steps) == objective.beta for step in (middle, last))
+    return min(beta(objective, step, steps) for step in (middle, last)) / objective.beta
 
 
 def lr(optimiser: OptimiserConfig, step: int, total_steps: int) -> float:

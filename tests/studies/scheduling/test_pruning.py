@@ -14,6 +14,7 @@ from studies.scheduling.pruning import (
     EndingRule,
     Hyperband,
     MedianStopping,
+    Reading,
     SuccessiveHalving,
     comparable,
 )
@@ -37,7 +38,7 @@ def test_decisions_are_those_of_rays_asha(seed: int) -> None:
         i = int(random.choice(list(at)))
         at[i] += 1
         value = float(curves[i, at[i] - 1])
-        stop = ours.should_stop(str(i), at[i], value)
+        stop = ours.should_stop(str(i), at[i], Reading(value))
         assert stop == (rays.on_result(RayTrial(str(i)), at[i], value) == TrialScheduler.STOP)
         if stop or at[i] == 27:
             del at[i]
@@ -49,14 +50,16 @@ def test_minimising_is_maximising_the_negative() -> None:
     values = np.random.default_rng(0).random((20, 8))
     for epoch in range(1, 9):
         for i, value in enumerate(values[:, epoch - 1]):
-            assert low.should_stop(str(i), epoch, value) == high.should_stop(str(i), epoch, -value)
+            assert low.should_stop(str(i), epoch, Reading(value)) == high.should_stop(
+                str(i), epoch, Reading(-value)
+            )
 
 
 def test_nothing_ends_before_the_grace_period() -> None:
     rule = SuccessiveHalving(grace=3, eta=3, max_epochs=27, direction="minimize")
     assert rule.milestones == [27, 9, 3]
     for i in range(10):
-        assert not rule.should_stop(str(i), 2, float(i))
+        assert not rule.should_stop(str(i), 2, Reading(float(i)))
 
 
 def test_a_restored_rule_decides_as_the_one_that_died() -> None:
@@ -64,14 +67,16 @@ def test_a_restored_rule_decides_as_the_one_that_died() -> None:
     old = SuccessiveHalving(grace=1, eta=3, max_epochs=9, direction="minimize")
     for i in range(8):
         for epoch in range(1, 4):
-            old.should_stop(str(i), epoch, values[i, epoch - 1])
+            old.should_stop(str(i), epoch, Reading(values[i, epoch - 1]))
     new = SuccessiveHalving(grace=1, eta=3, max_epochs=9, direction="minimize")
     for i in range(8):
-        new.restore(str(i), {epoch: values[i, epoch - 1] for epoch in range(1, 4)})
+        new.restore(str(i), {epoch: Reading(values[i, epoch - 1]) for epoch in range(1, 4)})
     for i in range(8, 12):
         for epoch in range(1, 4):
             value = values[i, epoch - 1]
-            assert old.should_stop(str(i), epoch, value) == new.should_stop(str(i), epoch, value)
+            assert old.should_stop(str(i), epoch, Reading(value)) == new.should_stop(
+                str(i), epoch, Reading(value)
+            )
 
 
 @given(
@@ -82,25 +87,44 @@ def test_the_best_trial_of_a_rung_is_never_stopped(
 ) -> None:
     rule = SuccessiveHalving(grace=grace, eta=eta, max_epochs=epochs, direction="maximize")
     for i in range(n):
-        assert not rule.should_stop(str(i), epochs, float(i))
+        assert not rule.should_stop(str(i), epochs, Reading(float(i)))
 
 
 def test_what_is_not_comparable_passes_its_rung_and_is_no_measure_there() -> None:
     rule = SuccessiveHalving(grace=1, eta=3, max_epochs=9, direction="minimize")
     assert not rule.should_stop("warming up", 1, None)
-    assert not rule.should_stop("a", 1, 0.9), "the first that can be compared"
-    assert not rule.should_stop("warming up", 2, 5.0), "the rung of epoch 1 is passed"
-    assert not rule.should_stop("b", 1, 0.8)
-    assert rule.should_stop("c", 1, 1.0)
-    assert not rule.should_stop("a", 3, 0.5)
-    assert rule.should_stop("warming up", 3, 0.6), "at full beta it is compared as all are"
+    assert not rule.should_stop("a", 1, Reading(0.9)), "the first that can be compared"
+    assert not rule.should_stop("warming up", 2, Reading(5.0)), "the rung of epoch 1 is passed"
+    assert not rule.should_stop("b", 1, Reading(0.8))
+    assert rule.should_stop("c", 1, Reading(1.0))
+    assert not rule.should_stop("a", 3, Reading(0.5))
+    assert rule.should_stop("warming up", 3, Reading(0.6)), "at full beta it is compared as all are"
 
 
-def test_a_trial_is_compared_where_its_beta_is_largest() -> None:
+def test_a_reconstruction_is_read_with_the_share_of_beta_that_weighed() -> None:
     linear = TrialConfig(beta=4, beta_schedule="linear", warmup_epochs=3)
-    assert [comparable(linear, epoch, 0.5) for epoch in (1, 2, 3, 4)] == [None, None, 0.5, 0.5]
+    readings = [comparable(linear, epoch, "val/mse", 0.5) for epoch in (1, 2, 3, 4)]
+    assert [r and r.share for r in readings] == pytest.approx([1 / 3, 2 / 3, 1, 1])
     autoencoder = linear.model_copy(update={"kind": "conv_ae"})
-    assert comparable(autoencoder, 1, 0.5) == 0.5
+    assert comparable(autoencoder, 1, "val/mse", 0.5) == Reading(0.5)
+    weightless = linear.model_copy(update={"beta": 0.0})
+    assert comparable(weightless, 1, "val/mse", 0.5) == Reading(0.5)
+
+
+@pytest.mark.parametrize("metric", ["val/neg_elbo", "val/probe", "val/frechet", "val/own"])
+def test_what_beta_may_move_either_way_is_read_at_full_beta_only(metric: str) -> None:
+    linear = TrialConfig(beta=4, beta_schedule="linear", warmup_epochs=3)
+    readings = [comparable(linear, epoch, metric, 0.5) for epoch in (1, 2, 3, 4)]
+    assert readings == [None, None, Reading(0.5), Reading(0.5)]
+
+
+def test_who_is_flattered_and_still_behind_ends() -> None:
+    rule = SuccessiveHalving(grace=1, eta=2, max_epochs=4, direction="minimize")
+    assert not rule.should_stop("settled", 1, Reading(0.5))
+    assert rule.should_stop("flattered and behind", 1, Reading(0.6, 0.2))
+    assert not rule.should_stop("flattered and before", 1, Reading(0.1, 0.2))
+    assert not rule.should_stop("settled too", 1, Reading(0.4)), "0.1 was no measure for it"
+    assert rule.should_stop("flattered less", 1, Reading(0.46, 0.5)), "behind 0.5 and 0.4's middle"
 
 
 def hyperband() -> Hyperband:
@@ -126,8 +150,8 @@ def test_a_bracket_of_hyperband_compares_its_own_trials_alone() -> None:
     for epoch in range(1, 28):
         for i, value in enumerate(values[:, epoch - 1]):
             own = alone[id(rule.bracket(str(i)))]
-            stop = rule.should_stop(str(i), epoch, float(value))
-            assert stop == own.should_stop(str(i), epoch, float(value))
+            stop = rule.should_stop(str(i), epoch, Reading(float(value)))
+            assert stop == own.should_stop(str(i), epoch, Reading(float(value)))
 
 
 @pytest.mark.parametrize("grace", [0, 2])
@@ -145,7 +169,7 @@ def test_median_stopping_decides_as_rays_does(seed: int, grace: int) -> None:
         i = int(random.choice(list(at)))
         at[i] += 1
         value = float(curves[i, at[i] - 1])
-        stop = ours.should_stop(str(i), at[i], value)
+        stop = ours.should_stop(str(i), at[i], Reading(value))
         result = {"t": at[i], "v": value, "training_iteration": at[i]}
         assert stop == (rays.on_trial_result(None, trials[i], result) == TrialScheduler.STOP)
         if stop or at[i] == 9:
@@ -158,13 +182,13 @@ def test_other_rules_decide_after_a_restart_as_before(make: Callable[[], EndingR
     old, new = make(), make()
     for i in range(16):
         for epoch in range(1, 7):
-            old.should_stop(str(i), epoch, values[i, epoch - 1])
-        new.restore(str(i), {epoch: values[i, epoch - 1] for epoch in range(1, 7)})
+            old.should_stop(str(i), epoch, Reading(values[i, epoch - 1]))
+        new.restore(str(i), {epoch: Reading(values[i, epoch - 1]) for epoch in range(1, 7)})
     stops = set()
     for i in range(16, 24):
         for epoch in range(1, 7):
-            stop = old.should_stop(str(i), epoch, values[i, epoch - 1])
-            assert stop == new.should_stop(str(i), epoch, values[i, epoch - 1])
+            stop = old.should_stop(str(i), epoch, Reading(values[i, epoch - 1]))
+            assert stop == new.should_stop(str(i), epoch, Reading(values[i, epoch - 1]))
             stops.add(stop)
     assert stops == {True, False}
 
@@ -172,6 +196,6 @@ def test_other_rules_decide_after_a_restart_as_before(make: Callable[[], EndingR
 def test_median_stopping_passes_over_what_may_not_be_compared() -> None:
     rule = MedianStopping(grace=1, direction="minimize")
     for i in range(3):
-        assert not rule.should_stop(str(i), 1, 0.5)
+        assert not rule.should_stop(str(i), 1, Reading(0.5))
     assert not rule.should_stop("warming up", 1, None)
-    assert rule.should_stop("behind", 1, 0.6)
+    assert rule.should_stop("behind", 1, Reading(0.6))

@@ -73,6 +73,7 @@ def settings(
         objective=objective,
         sampler=sampler,
         scheduler=scheduler,
+        eta=3.0,  # of 40 trials enough live on for one to diverge
         space=space,
     )
 
