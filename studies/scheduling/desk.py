@@ -156,16 +156,17 @@ class Desk:
         if record.outcome == "finished":
             self._finish(trial, record)
             return True
-        pruned = (
-            self.pruner is not None
-            and not trial.extra_seed
-            and self.pruner.should_stop(
-                trial.key, record.epoch, self._reading(trial, record.epoch, value)
-            )
-        )
-        if pruned:
-            self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
-        return pruned
+        if not self._is_behind(trial, record.epoch, value):
+            return False
+        self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
+        return True
+
+    def _is_behind(self, trial: LedgerTrial, epoch: int, value: float) -> bool:
+        """What the rule says; the reference stays, with which all are compared at their end."""
+        if self.pruner is None or trial.extra_seed:
+            return False
+        behind = self.pruner.should_stop(trial.key, epoch, self._reading(trial, epoch, value))
+        return behind and not trial.reference
 
     def _reading(self, trial: LedgerTrial, epoch: int, value: float) -> Reading | None:
         return self.comparison(trial.config, epoch, self.prune_on.metric, value)

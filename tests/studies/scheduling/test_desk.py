@@ -154,6 +154,17 @@ def test_pruning_is_recorded_at_its_epoch(tmp_path: Path) -> None:
     assert "epoch 1" in bad.reason
 
 
+def test_the_reference_is_a_measure_for_others_and_stays_behind_them(tmp_path: Path) -> None:
+    rule = SuccessiveHalving(grace=1, eta=2, max_epochs=9, direction="minimize")
+    office = Office(tmp_path, pruner=rule)
+    good, reference, bad = office.begin(), office.begin(), office.begin()
+    reference.reference = True
+    assert not office.report(good, 1, mse=0.1)
+    assert not office.report(reference, 1, mse=0.9)
+    assert reference.status == "running"
+    assert office.report(bad, 1, mse=0.8), "behind the middle of 0.1 and 0.9"
+
+
 def test_a_trial_that_reaches_its_last_epoch_is_finished_not_pruned(tmp_path: Path) -> None:
     rule = SuccessiveHalving(grace=9, eta=3, max_epochs=9, direction="minimize")
     office = Office(tmp_path, pruner=rule)
