@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -124,9 +125,8 @@ class StudyDefinition:
     @property
     def command(self) -> str:
         """How the study is started, without flags."""
-        return (
-            f"python -m studies.run {self.path}" if self.path else f"python -m studies.{self.kind}"
-        )
+        file = shlex.quote(self.path)
+        return f"python -m studies.run {file}" if self.path else f"python -m studies.{self.kind}"
 
     def with_source(self, source: Source, path: str) -> StudyDefinition:
         """The same study, known to come from a user's own file."""

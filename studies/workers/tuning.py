@@ -195,7 +195,7 @@ def run(
 def rare_collections() -> Iterator[None]:
     """Meanwhile Python seldom looks for cycles to free.
 
-    What a driver makes, it keeps: at 10,000 trials an eighth of its time went into looking through
+    What a driver makes, it keeps: at 10,000 trials a sixth of its time went into looking through
     modules and trials in vain.
     """
     thresholds = gc.get_threshold()

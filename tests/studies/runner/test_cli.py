@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,24 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "named"),
+    [
+        ("mine.py", ["-m", "sub.mine"], "sub/mine.py"),
+        ("my own.py", ["sub/my own.py"], "'sub/my own.py'"),
+    ],
+)
+def test_a_file_is_named_as_it_can_be_started_again_from_here(
+    tmp_path: Path, name: str, start: list[str], named: str
+) -> None:
+    """A module's whole path may be that of a job's code, which ends with the job."""
+    (tmp_path / "sub").mkdir()
+    shutil.copy(ROOT / "docs/examples/my_first_study.py", tmp_path / "sub" / name)
+    env = os.environ | {"COLUMNS": "300", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *start, "--help"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=env, check=True
+    )
+    assert f"Usage: python -m studies.run {named} [OPTIONS]" in done.stdout
