@@ -33,6 +33,7 @@ from studies.scheduling.desk import Desk, Limits
 from studies.scheduling.pruning import SuccessiveHalving
 from studies.tracker.tracker import Tracker, now_ms
 from studies.workers import cohorts, tuning
+from studies.workers.mailbox import Mailbox
 from studies.workers.replacing import replaced
 from vae_trainables.config import TrialConfig
 from vae_trainables.training.session import Outcome, Record
@@ -174,7 +175,7 @@ def ours(mode: str, trials: int, concurrent: int, slots: int, reports: int) -> d
         office = Office(Path(scratch), trials, reports)
         started = time.perf_counter()
         if mode == "cohort":
-            mailbox = cohorts.Mailbox.remote()  # type: ignore[attr-defined]
+            mailbox = Mailbox.remote()  # type: ignore[attr-defined]
             dealer = cohorts.Dealer(office.desk, mailbox, slots)
             tuning.fit(
                 tune.with_parameters(SimulatedCohort, mailbox=mailbox, slots=slots),

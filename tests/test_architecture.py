@@ -64,11 +64,15 @@ def test_runner_and_tracker_know_no_particular_study() -> None:
             assert not imports(path) & named, path
 
 
-def test_importing_the_trial_imports_neither_ray_nor_mlflow_nor_optuna() -> None:
-    code = (
-        "import sys, vae_trainables, vae_trainables.training.session\n"
-        "print([m for m in ('ray', 'mlflow', 'optuna') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("vae_trainables.training.session", ("ray", "mlflow", "optuna")),
+        ("studies.workers.mailbox", ("torch", "optuna", "ray.tune", "vae_trainables")),
+    ],
+)
+def test_what_starts_alone_starts_light(module: str, without: tuple[str, ...]) -> None:
+    code = f"import sys, {module}\nprint([m for m in {without} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )

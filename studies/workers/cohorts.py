@@ -28,6 +28,7 @@ from studies.scheduling.desk import Desk
 from studies.tracker import names
 from studies.workers import gathering, tuning
 from studies.workers.gathering import Bench
+from studies.workers.mailbox import Mailbox
 from studies.workers.metering import Meter
 from studies.workers.trainable import unpack
 from studies.workers.workbench import Workbench
@@ -39,22 +40,6 @@ from vae_trainables.training.session import Record
 
 DEATHS_IN_A_ROW = 9  # without a word from any worker between them
 IDLE_S = 0.2
-
-
-@ray.remote(num_cpus=0)
-class Mailbox:
-    """Letters to the workers, in order."""
-
-    def __init__(self) -> None:
-        self.letters: dict[str, list[dict[str, Any]]] = {}
-
-    def put(self, worker: str, letters: list[dict[str, Any]]) -> None:
-        """Add letters for a worker."""
-        self.letters.setdefault(worker, []).extend(letters)
-
-    def take(self, worker: str) -> list[dict[str, Any]]:
-        """All letters for a worker, once."""
-        return self.letters.pop(worker, [])
 
 
 class CohortTrainable(tune.Trainable):
