@@ -80,6 +80,7 @@ def look(results: StudyResults, now: pd.Timestamp) -> Look:
         elapsed_s=elapsed,
         hours=_gpu_hours(trials, now, max(gpus, 1)) if on_gpu else _cpu_hours(trials, now),
         device="GPU" if on_gpu else "CPU",
+        searched_s=results.parent.metrics.get(names.SEARCHED_S, 0.0) if results.parent else 0.0,
     )
     return Look(progress, ended)
 

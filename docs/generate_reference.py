@@ -26,7 +26,7 @@ METRICS = {
     "train/TERM": "likewise of each other loss term that has a weight, without it; its own unit",
     "beta, lr": "at the epoch's last step",
     "study/...": "of the parent run, step = epochs trained by all trials: best objective so far, "
-    "finished, pruned and failed trials, epochs, epochs per second",
+    "finished, pruned and failed trials, epochs, epochs per second, seconds of the search",
     "verdict/...": "of the parent run, of a confirmation: winner's and reference's mean of the "
     "objective on test images with the ends of its 95 % interval, by how much the winner is better "
     "(positive, whatever the direction), p of the paired t test and after Holm's correction",

@@ -69,9 +69,11 @@ def _budget(results: StudyResults, confirmation: Confirmation | None) -> Finding
     settings = results.info.get("settings", {})
     if not settings:
         return "unknown", "the tracker holds no settings"
-    trials, epochs = settings.get("trials"), settings.get("epochs")
+    trials, epochs, budget = (settings.get(name) for name in ("trials", "epochs", "budget"))
+    asked = " and ".join([f"{trials} trials"] * bool(trials) + [str(budget)] * bool(budget))
     spent = int(results.search["epochs"].fillna(0).sum())
-    return "yes", f"{trials} trials of at most {epochs} epochs asked for, {spent:,} epochs trained"
+    each = f"of at most {epochs} epochs" if trials else f"for trials of at most {epochs} epochs"
+    return "yes", f"{asked} {each} asked for, {spent:,} epochs trained"
 
 
 def _search_seeds(results: StudyResults, confirmation: Confirmation | None) -> Finding:

@@ -14,7 +14,7 @@ from studies.ledger.ledger import ENDED, Ledger, Phase
 from studies.runner import planning
 from studies.runner.cores import usable_cores
 from studies.runner.planning import Plan
-from studies.runner.settings import Settings
+from studies.runner.settings import ENDLESS, Settings
 from studies.tracker.progress import Asked
 
 
@@ -43,20 +43,25 @@ def workers(settings: Settings, *, cores: int, left: int) -> Workers:
     return Workers(count, f"{_counted(count, 'worker')}, not {requested}: {reason}")
 
 
-def before_start(plan: Plan) -> Workers:
+def before_start(plan: Plan, cores: int | None = None) -> Workers:
     """What a Ray of our own is started for; raises InputError if not one trial has its cores.
 
-    The ledger is not open yet, so a resumed study counts as a new one.
+    The ledger is not open yet, so a resumed study counts as a new one. cores: of a cluster; None:
+    those of this machine.
     """
-    settings, cores = plan.settings, usable_cores()
+    settings = plan.settings
+    cores = usable_cores() if cores is None else cores
     if settings.threads > cores and not settings.oversubscribe:
         raise InputError(
             f"--threads is {settings.threads}, but this process may use "
             f"{_counted(cores, 'core')}: give fewer, or insist with --oversubscribe"
         )
     request = Asked.of(vars(settings), plan.reference.budget.epochs, 1 + len(plan.companions))
+    searched = 0 if settings.confirm_only or settings.reference else settings.most_trials
     return workers(
-        settings, cores=cores, left=max(request.trials * request.seeds, request.fixed_runs)
+        settings,
+        cores=cores,
+        left=max(min(searched * settings.seeds, _at_once(plan)), request.fixed_runs),
     )
 
 
@@ -64,7 +69,8 @@ def trials_left(plan: Plan, ledger: Ledger, phase: Phase) -> int:
     """Trials of a phase that may still be trained: those begun, and those to be planned."""
     waiting = sum(t.phase == phase and t.status not in ENDED for t in ledger.trials.values())
     if phase == "search":
-        return waiting + _to_suggest(plan, ledger) + _further_seeds(plan, ledger)
+        left = waiting + _to_suggest(plan, ledger) + _further_seeds(plan, ledger)
+        return min(left, max(waiting, _at_once(plan)))
     runs = (
         planning.confirmation_runs(plan, ledger)
         if phase == "confirm"
@@ -76,7 +82,15 @@ def trials_left(plan: Plan, ledger: Ledger, phase: Phase) -> int:
 
 def _to_suggest(plan: Plan, ledger: Ledger) -> int:
     """New configurations, each with all its seeds."""
-    return max(0, (plan.settings.trials or 0) - ledger.suggested) * plan.settings.seeds
+    return max(0, plan.settings.most_trials - ledger.suggested) * plan.settings.seeds
+
+
+def _at_once(plan: Plan) -> int:
+    """Trials that may run at a time where a budget of epochs must hold all that is begun."""
+    budget = plan.settings.search_budget
+    if budget is None or budget.epochs is None:
+        return ENDLESS
+    return budget.epochs // plan.reference.budget.epochs
 
 
 def _further_seeds(plan: Plan, ledger: Ledger) -> int:

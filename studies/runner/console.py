@@ -15,6 +15,7 @@ from studies.ledger.ledger import Ledger, LedgerTrial
 from studies.runner import confirmation
 from studies.runner.planning import Plan, ranking
 from studies.runner.provenance import command
+from studies.runner.spending import Spending
 from studies.tracker.address import redact
 from studies.tracker.pages import table
 from studies.tracker.progress import (
@@ -38,6 +39,7 @@ class Console:
         self.out = RichConsole(highlight=False, soft_wrap=True)
         self.live: Live | _Cell | None = None
         self.ledger: Ledger | None = None
+        self.spending: Spending | None = None
         self._began = time.monotonic()
         self._next = 0.0
         self._epochs_before = 0
@@ -48,9 +50,9 @@ class Console:
         """A line of its own."""
         self.out.print(text, markup=False)
 
-    def watch(self, ledger: Ledger) -> None:
-        """Begin to show the progress of a phase."""
-        self.ledger = ledger
+    def watch(self, ledger: Ledger, spending: Spending | None = None) -> None:
+        """Begin to show the progress of a phase; spending: of the search's budget."""
+        self.ledger, self.spending = ledger, spending
         self._epochs_before = _epochs(ledger)
         self._began = self._counted = time.monotonic()
         if self.out.is_jupyter:
@@ -109,6 +111,7 @@ class Console:
             elapsed_s=elapsed,
             hours=self._hours,
             device="GPU" if settings.gpus else "CPU",
+            searched_s=self.spending.seconds if self.spending else 0.0,
         )
         return progress.facts()
 

@@ -11,18 +11,19 @@ from collections import Counter
 from studies.ledger.ledger import FAILURES, Ledger
 from studies.runner.console import best_and_reference
 from studies.runner.planning import Plan
+from studies.runner.spending import Spending
+from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 
 EVERY_S = 2.0  # at most so often,
 SHARE = 0.01  # and once per hundredth of the time so far: a long study has no more points
-PREFIX = "study/"
 
 
 class Course:
     """Tells the tracker now and then; what was told is in the spool, with its time."""
 
-    def __init__(self, tracker: Tracker, ledger: Ledger, plan: Plan) -> None:
-        self.tracker, self.ledger, self.plan = tracker, ledger, plan
+    def __init__(self, tracker: Tracker, ledger: Ledger, plan: Plan, spending: Spending) -> None:
+        self.tracker, self.ledger, self.plan, self.spending = tracker, ledger, plan, spending
         self._began = self._last = time.monotonic()
         self._epochs = _epochs(ledger)
 
@@ -38,7 +39,8 @@ class Course:
         if epochs > self._epochs:
             rate = (epochs - self._epochs) / max(now - self._last, 1e-9)
             values = {"epochs": float(epochs), "epochs_per_s": rate, **self._counts()}
-            named = {PREFIX + name: value for name, value in (values | self._best()).items()}
+            named = {names.COURSE + name: value for name, value in (values | self._best()).items()}
+            named[names.SEARCHED_S] = self.spending.seconds
             self.tracker.metrics("", epochs, named, now_ms())
             self._epochs = epochs
         self._last = now

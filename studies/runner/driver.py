@@ -55,6 +55,8 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
         data = data or _load(plan, images, stop)
         cluster.check(settings, uri)  # nothing is written before
         preflight.tracker_takes(sender, uri, plan.name, new=new)
+        if settings.dry_run or (settings.budget and new):
+            console.say(_forecast(plan, data, at_once.count))
         if settings.dry_run:
             console.say("dry run: everything is in place, nothing was started")
             return 0
@@ -68,6 +70,15 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
                 plan, data, ledger, folder, uri, artifacts, console, stop, sender, at_once
             )
             return opened_run.run()
+
+
+def _forecast(plan: planning.Plan, data: TrialData, workers: int) -> str:
+    """What it will take; workers: on a Ray of our own, 0: as many as the cluster has room for."""
+    from studies.runner import forecast  # torch
+
+    cores = 0 if workers else cluster.cores(plan.settings)
+    workers = workers or capacity.before_start(plan, cores).count
+    return forecast.words(plan, data, workers)
 
 
 @contextmanager

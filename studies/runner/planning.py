@@ -166,6 +166,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
     for name in ("epochs", "dataset", "binarise", "train_size", "batch_size", "precision"):
         if getattr(settings, name) is not None:
             changes[name] = getattr(settings, name)
+    _check_budget(settings, changes.get("epochs", definition.reference.budget.epochs))
     fitting.check_labels((), [*objectives, definition.prune_on], facts)
     if facts is not None and not facts.labelled:
         changes["evaluations"] = tuple(sorted(evaluations - set(fitting.FROM_LABELS)))
@@ -180,6 +181,18 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
     plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
     _try_space(plan, facts)
     return plan
+
+
+def _check_budget(settings: Settings, epochs: int) -> None:
+    budget = settings.search_budget
+    if budget is None or budget.epochs is None:
+        return
+    if budget.epochs < epochs * settings.seeds:
+        whole = f"{epochs} epochs" if settings.seeds == 1 else f"{settings.seeds} x {epochs} epochs"
+        raise InputError(
+            f"--budget {budget.text} is less than one trial of {whole}: give more, or fewer "
+            "--epochs"
+        )
 
 
 def _flagged(definition: StudyDefinition, settings: Settings) -> dict[str, Any]:
@@ -232,8 +245,10 @@ def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
         raise InputError(f"{setting_of(first)} = {first['input']!r}: {first['msg']}") from error
 
 
-def search_source(plan: Plan, ledger: Ledger) -> Callable[[], LedgerTrial | None]:
-    """New search trials, until `--trials` configurations are in the ledger.
+def search_source(
+    plan: Plan, ledger: Ledger, has_room: Callable[[], bool] = lambda: True
+) -> Callable[[], LedgerTrial | None]:
+    """New search trials, until `--trials` configurations are in the ledger or no room is left.
 
     With `--seeds N`, a configuration whose first seed finished gets the other N - 1: what was
     pruned or failed is not worth averaging.
@@ -245,7 +260,7 @@ def search_source(plan: Plan, ledger: Ledger) -> Callable[[], LedgerTrial | None
             first, seed = extra
             config = first.config.model_copy(update={"seed": seed})
             return ledger.plan("search", config, like=first, reference=first.reference)
-        if ledger.suggested >= (plan.settings.trials or 0):
+        if ledger.suggested >= plan.settings.most_trials or not has_room():
             return None
         if ledger.suggested == 0:
             ledger.enqueue(plan.reference_params())

@@ -39,6 +39,7 @@ EXAMPLES = 256  # validation images that every report shows models on
 QUICK_BASELINES = ("do nothing", "mean image", "wiener rank 16", "wiener", "pca")
 ROBUST_BASELINES = ("do nothing", "wiener", "lookup")
 LOOKUP_ROBUSTNESS = 200  # images that look-up denoises at each factor: a second each of a core
+CEILING_FROM_S = 3600.0
 CEILING_FROM = 20_000_000  # images that a study's trials see, of which the ceiling sees 100,000
 CODES = 2_000  # validation images whose codes a report draws
 
@@ -175,14 +176,18 @@ def has_ceiling(plan: Plan, available: int) -> bool:
     """Whether the ceiling is trained beside the study: as asked, or where it is a small part.
 
     By default from `CEILING_FROM` training images on that all trials are planned to see, of the
-    `available` ones.
+    `available` ones, or where the search may take `CEILING_FROM_S`.
     """
-    settings = plan.settings
+    settings, budget = plan.settings, plan.settings.search_budget
     if settings.ceiling != "auto":
         return settings.ceiling == "on"
-    trials = (settings.trials or 1) * settings.seeds
+    if budget is not None and budget.seconds is not None:
+        return budget.seconds >= CEILING_FROM_S
+    epochs = (settings.trials or 1) * settings.seeds * plan.reference.budget.epochs
+    if budget is not None and budget.epochs is not None:
+        epochs = min(epochs, budget.epochs) if settings.trials else budget.epochs
     images = min(plan.reference.data.train_size or available, available)
-    return trials * plan.reference.budget.epochs * images >= CEILING_FROM
+    return epochs * images >= CEILING_FROM
 
 
 def publish_robustness(

@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from studies.runner.course import Course
 from studies.runner.interrupts import StopRequest
 from studies.runner.planning import Plan
 from studies.runner.settings import Settings
+from studies.runner.spending import Spending
 from studies.scheduling.desk import Desk, Limits, announce, attach_weights
 from studies.tracker import names
 from studies.tracker.spool import SpoolError
@@ -99,13 +101,19 @@ class Run:
     """Of how many workers the user has been told already."""
     began: float = field(default_factory=time.monotonic)
     course: Course = field(init=False)
+    spending: Spending = field(init=False)
 
     def run(self) -> int:
         """Train what is left to train; close everything however it ends."""
         spool, name = self.folder / "spool", self.plan.name
         data = publication.data_sets(self.plan, self.data)
         tracker = Tracker(spool, self.uri, name, self.artifacts, self.sender, data)
-        self.course = Course(tracker, self.ledger, self.plan)
+        self.spending = Spending(
+            self.ledger,
+            epochs=self.plan.reference.budget.epochs,
+            seeds=self.plan.settings.seeds,
+        )
+        self.course = Course(tracker, self.ledger, self.plan, self.spending)
         outcome, code, patience = "failed", 1, FAREWELL_S
         try:
             settings = self.plan.settings.asked()
@@ -141,7 +149,8 @@ class Run:
         """Train all trials of one phase. A search is not given the test split."""
         desk = self._desk(phase, tracker)
         data = replace(self.data, test=None) if phase == "search" else self.data
-        self.console.watch(self.ledger)
+        self.console.watch(self.ledger, self.spending)
+        self.spending.resume()
         self.stop.at_once = False
         try:
             ready = cluster.keeps_workers_ready(self.plan.settings)
@@ -208,10 +217,12 @@ class Run:
 
     def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
         settings, plan, ledger, course = self.plan.settings, self.plan, self.ledger, self.course
+        spending = self.spending
         match phase:
             case "search":
                 ledger.use_sampler(plan.sampler(ledger.suggested))
-                source = planning.search_source(plan, ledger)
+                room = partial(spending.has_room, settings.search_budget)
+                source = planning.search_source(plan, ledger, room)
             case "confirm":
                 runs = planning.confirmation_runs(plan, ledger)
                 source = planning.fixed_source(ledger, phase, runs)
@@ -221,6 +232,8 @@ class Run:
 
         def watch() -> None:
             self.stop.check()
+            if phase == "search":
+                spending.tick()
             self.console.tick()
             course.tick()
 

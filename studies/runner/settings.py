@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_type_hints
 
 import typer
 
+from studies.budget import Budget
 from studies.definition import DEFAULT_SPACE
 from studies.errors import InputError
 from studies.tracker import address
@@ -44,6 +45,14 @@ class Settings:
     trials: Annotated[
         int | None,
         _option("Configurations to try in all, resumed ones included. [default: 20]", SEARCH),
+    ] = None
+    budget: Annotated[
+        str | None,
+        _option(
+            "What the search may take instead of a number of trials: a time as 2h or 90min, or "
+            "500epochs of all trials together. A trial is begun while a whole one fits.",
+            SEARCH,
+        ),
     ] = None
     epochs: Annotated[
         int | None,
@@ -222,7 +231,8 @@ class Settings:
         Literal["auto", "on", "off"],
         _option(
             "Train a small U-Net, minutes of a core, as the ceiling of denoising tables on test "
-            "images; auto: where all trials together see 20,000,000 training images.",
+            "images; auto: where all trials together see 20,000,000 training images, or may take "
+            "an hour.",
             CONFIRM,
         ),
     ] = "auto"
@@ -252,6 +262,10 @@ class Settings:
             raise InputError(
                 f"--slots-per-gpu is {self.slots_per_gpu!r}; give auto or a number from 1"
             )
+        if self.budget is not None:
+            Budget.parse(self.budget)
+        if self.reference and self.budget is not None:
+            raise InputError("--reference and --budget exclude each other: it searches nothing")
         if self.reference and self.confirm_only:
             raise InputError("--reference and --confirm-only exclude each other")
         if self.data is not None and (self.dataset is not None or self.data_dir is not None):
@@ -297,12 +311,23 @@ class Settings:
         }
 
     @property
+    def search_budget(self) -> Budget | None:
+        """Of `--budget`."""
+        return None if self.budget is None else Budget.parse(self.budget)
+
+    @property
+    def most_trials(self) -> int:
+        """Configurations to try at most; `ENDLESS` where a budget alone ends the search."""
+        return self.trials or (0 if self.budget is None else ENDLESS)
+
+    @property
     def slots(self) -> int | None:
         """The fixed number of slots, or None where it is to be measured."""
         return None if self.slots_per_gpu == "auto" else int(self.slots_per_gpu)
 
 
 MOST = 2**62
+ENDLESS = 10**9  # trials, which no study comes to
 LONGEST_NAME = 250
 LARGEST_SEED = 1_000_000  # from there on seeds are fresh ones, of confirmations
 _AT_LEAST = {
@@ -337,12 +362,15 @@ DEFAULTS: dict[str, object] = {"trials": 20, "epochs": 10}
 def with_preset(values: dict[str, object]) -> Settings:
     """Settings from parsed flags: a preset fills what was left at its default.
 
+    `--budget` stands in place of a preset's, or the default, number of trials.
     `--reference` has no defaults of its own: it means exactly the reference, its epochs included.
     `--confirm-only` without a number confirms `CONFIRM_TOP`.
     """
     initial = {f.name: f.default for f in fields(Settings)}
     preset = PRESETS.get(str(values.get("preset")), {})
     defaults = {} if values.get("reference") else DEFAULTS
+    if values.get("budget") is not None:  # in place of a number that nobody gave
+        defaults, preset = defaults | {"trials": None}, preset | {"trials": None}
     filled: dict[str, object] = {"tracking_uri": os.environ.get(address.VARIABLE) or None}
     filled |= {**defaults, **preset}
     if values.get("confirm_only"):

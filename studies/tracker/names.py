@@ -44,6 +44,9 @@ BASELINE_ROBUSTNESS_FILE = "baseline_robustness.json"
 WEIGHTS_FILE = "checkpoint/weights.safetensors"
 CONFIG_FILE = "checkpoint/config.json"
 
+COURSE = "study/"  # how the names of the parent's own metrics begin: how the study goes
+SEARCHED_S = "study/search_s"  # seconds of the search, in all its starts
+
 # What a trial has cost its worker; of a worker that trains several trials, the trial's part.
 COST = "system/"  # how their names begin
 WORKER_S = "system/worker_s"  # from taking the epoch up to handing it in

@@ -5,12 +5,14 @@ The runner knows them from its ledger, `python -m analysis.watch` from the track
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from studies.budget import Budget
 from studies.tracker import names, pages
 
 if TYPE_CHECKING:
@@ -38,14 +40,15 @@ class TrialProgress:
 class Asked:
     """What the study is to train: configurations to search, seeds of each, and other runs.
 
-    `epochs` are those of a trial that nobody prunes; `fixed_runs` the runs of confirmation or
-    reference, which are never pruned.
+    `trials` may be infinite where a `budget` ends the search. `epochs` are those of a trial that
+    nobody prunes; `fixed_runs` the runs of confirmation or reference, which are never pruned.
     """
 
-    trials: int
+    trials: float
     epochs: int
     seeds: int = 1
     fixed_runs: int = 0
+    budget: Budget | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], epochs: int, references: int = 1) -> Asked:
@@ -55,13 +58,21 @@ class Asked:
             return cls(0, epochs, fixed_runs=seeds * references)
         top = int(settings.get("confirm_top") or 0)
         confirmed = (top + 1) * int(settings.get("confirm_seeds") or 0) if top else 0
-        searched = 0 if settings.get("confirm_only") else int(settings.get("trials") or 0)
-        return cls(searched, epochs, seeds, confirmed)
+        if settings.get("confirm_only"):
+            return cls(0, epochs, seeds, confirmed)
+        text = settings.get("budget")
+        budget = Budget.parse(str(text)) if text else None
+        searched = int(settings.get("trials") or 0) or (math.inf if budget else 0)
+        return cls(searched, epochs, seeds, confirmed, budget)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A study at one moment. `hours` are those that trials held their CPUs or GPUs (`device`)."""
+    """A study at one moment.
+
+    `hours` are those that trials held their CPUs or GPUs (`device`), `searched_s` the seconds of
+    the search in all its starts.
+    """
 
     trials: Sequence[TrialProgress]
     asked: Asked
@@ -72,6 +83,7 @@ class Progress:
     elapsed_s: float
     hours: float
     device: Literal["CPU", "GPU"] = "CPU"
+    searched_s: float = 0.0
 
     def facts(self) -> dict[str, str]:
         """Names and values, in the order in which they are shown."""
@@ -85,34 +97,73 @@ class Progress:
             "epochs/s": f"{self.epochs_per_s:.2f}",
             "elapsed": duration(self.elapsed_s),
         }
-        left = epochs_left(self.trials, self.asked)
-        if left > 0 and self.epochs_per_s > 0:
-            facts["left about"] = duration(left / self.epochs_per_s)
+        search, other = epochs_left(self.trials, self.asked)
+        if search + other > 0 and self.epochs_per_s > 0:
+            rate, budget = self.epochs_per_s, self.asked.budget
+            limit = None if budget is None else budget.seconds
+            rest = math.inf if limit is None else max(limit - self.searched_s, 0.0)
+            search = min(search, rest * rate)
+            facts["left about"] = duration((search + other) / rate)
+            if budget is not None and search:
+                facts["trials about"] = f"{expected_trials(self.trials, self.asked, search):.0f}"
         facts[f"{self.device}-hours"] = f"{self.hours:,.{0 if self.hours >= 100 else 2}f}"
         return facts
 
 
-def epochs_left(trials: Sequence[TrialProgress], asked: Asked) -> float:
-    """Epochs still to train, by what trials have needed so far: pruning makes most of them short.
+def epochs_left(trials: Sequence[TrialProgress], asked: Asked) -> tuple[float, float]:
+    """Epochs still to train in the search and elsewhere, by what trials have needed so far.
 
-    Search trials are expected to take as long as those that have ended, and as large a share of
-    them to finish and be repeated on further seeds.
+    Pruning makes most trials short: those of the search are expected to take as long as those that
+    have ended, and as large a share of them to finish and be repeated on further seeds. A budget of
+    epochs ends that sooner; without one and without a number of trials the search is infinite.
     """
-    first = [t for t in trials if t.phase == "search" and not t.extra_seed]
-    ended = [t for t in first if t.status in ENDED]
-    typical = sum(t.epochs for t in ended) / len(ended) if ended else float(asked.epochs)
-    finished = sum(t.status == "finished" for t in ended)
-    share = finished / len(ended) if ended else 1.0
-    left = 0.0
+    first = _suggested(trials)
+    typical, share = _typical(first, asked)
+    search = other = 0.0
     for trial in trials:
-        if trial.status not in ENDED:
-            searched = trial.phase == "search" and not trial.extra_seed
-            left += max((typical if searched else asked.epochs) - trial.epochs, 0)
+        if trial.status in ENDED:
+            continue
+        if trial.phase != "search":
+            other += max(asked.epochs - trial.epochs, 0)
+        else:
+            search += max((asked.epochs if trial.extra_seed else typical) - trial.epochs, 0)
     new = max(asked.trials - len(first), 0)
-    repeats = (asked.seeds - 1) * (finished + share * (new + len(first) - len(ended)))
-    repeats -= sum(t.extra_seed for t in trials)
+    ended = [trial for trial in first if trial.status in ENDED]
+    repeats = 0.0
+    if asked.seeds > 1:
+        finished = sum(t.status == "finished" for t in ended)
+        repeats = (asked.seeds - 1) * (finished + share * (new + len(first) - len(ended)))
+        repeats -= sum(t.extra_seed for t in trials)
+    search += new * typical + max(repeats, 0) * asked.epochs
+    if asked.budget is not None and asked.budget.epochs is not None:
+        rest = asked.budget.epochs - sum(t.epochs for t in trials if t.phase == "search")
+        fits = rest >= asked.epochs or any(t.status not in ENDED for t in trials)
+        search = min(search, rest) if fits else 0.0
     fixed = asked.fixed_runs - sum(t.phase != "search" for t in trials)
-    return left + new * typical + (max(repeats, 0) + max(fixed, 0)) * asked.epochs
+    return search, other + max(fixed, 0) * asked.epochs
+
+
+def expected_trials(trials: Sequence[TrialProgress], asked: Asked, epochs: float) -> float:
+    """Configurations of the search when it has trained so many further epochs."""
+    first = _suggested(trials)
+    typical, share = _typical(first, asked)
+    per_trial = typical + (asked.seeds - 1) * share * asked.epochs
+    begun = sum(max(typical - t.epochs, 0) for t in first if t.status not in ENDED)
+    more = max(epochs - begun, 0) / per_trial if per_trial else 0.0
+    return min(len(first) + more, asked.trials)
+
+
+def _suggested(trials: Sequence[TrialProgress]) -> list[TrialProgress]:
+    return [trial for trial in trials if trial.phase == "search" and not trial.extra_seed]
+
+
+def _typical(first: Sequence[TrialProgress], asked: Asked) -> tuple[float, float]:
+    """Epochs of a trial of the search, and the share that finishes."""
+    ended = [trial for trial in first if trial.status in ENDED]
+    if not ended:
+        return float(asked.epochs), 1.0
+    finished = sum(trial.status == "finished" for trial in ended)
+    return sum(trial.epochs for trial in ended) / len(ended), finished / len(ended)
 
 
 def as_line(facts: Mapping[str, str]) -> str:

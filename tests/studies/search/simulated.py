@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from studies.ledger.ledger import FAILURES, Ledger, LedgerTrial
 from studies.runner import planning, resuming
 from studies.runner.planning import Plan, make_plan
 from studies.runner.settings import Settings
+from studies.runner.spending import Spending
 from studies.scheduling.desk import Desk, Limits
 from vae_trainables.config import TrialConfig
 from vae_trainables.training.session import Outcome, Record
@@ -102,6 +103,8 @@ class Simulation:
     ledger: Ledger = field(init=False)
     values: Callable[[TrialConfig, int], Mapping[str, float]] = metrics
     check_resumed: bool = True
+    clock: float = 0.0
+    """Seconds; an epoch takes one of its worker, and a killed driver is started again next day."""
 
     def __post_init__(self) -> None:
         self.plan = make_plan(self.definition, self.settings)
@@ -126,6 +129,7 @@ class Simulation:
                     return ledger
                 self.seen = looks(ledger)
             self.happened["resumed"] += 1
+            self.clock += 86_400
 
     def _kills(self) -> Iterator[float]:
         """After how many epochs each driver dies; the last one does not."""
@@ -141,11 +145,18 @@ class Simulation:
         ledger, remarks = opened.enter_context(opening)
         self.said += [remarks] if remarks else []
         ledger.use_sampler(plan.sampler(ledger.suggested))
+        self.spending = Spending(
+            ledger,
+            epochs=plan.reference.budget.epochs,
+            seeds=plan.settings.seeds,
+            now=self.clock,
+        )
+        room = partial(self.spending.has_room, plan.settings.search_budget)
         desk = Desk(
             ledger,
             NoTracker(),  # type: ignore[arg-type]
             folder=self.folder,
-            source=planning.search_source(plan, ledger),
+            source=planning.search_source(plan, ledger, room),
             objectives=plan.objectives,
             prune_on=plan.definition.prune_on,
             pruner=plan.pruner(),
@@ -168,6 +179,8 @@ class Simulation:
             if epochs >= kill_after:
                 return False
             epochs += 1
+            self.clock += 1 / len(busy)
+            self.spending.tick(self.clock)
             trial, told = busy.pop(self.chance.randrange(len(busy)))
             if self._lost(desk, trial):
                 continue
@@ -245,7 +258,8 @@ def check_counts(simulation: Simulation, ledger: Ledger, *, grown: bool = False)
     """
     trials = [t for t in ledger.trials.values() if t.phase == "search"]
     settings = simulation.settings
-    assert sum(not t.extra_seed for t in trials) == settings.trials
+    if settings.trials is not None:
+        assert sum(not t.extra_seed for t in trials) == settings.trials
     assert [t.number for t in trials] == list(range(len(trials)))
     assert len({(t.group, t.config.seed) for t in trials}) == len(trials)
     assert {t.status for t in trials} <= {"finished", "pruned"} | FAILURES

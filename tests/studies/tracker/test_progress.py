@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from studies.budget import Budget
 from studies.tracker.pages import table
 from studies.tracker.progress import (
     Asked,
@@ -13,6 +16,7 @@ from studies.tracker.progress import (
     as_table,
     duration,
     epochs_left,
+    expected_trials,
     next_steps,
 )
 
@@ -80,7 +84,34 @@ def test_a_title_with_brackets_is_shown_as_it_is() -> None:
 def test_what_is_left_is_expected_from_what_trials_needed(
     trials: list[TrialProgress], asked: Asked, expected: float
 ) -> None:
-    assert epochs_left(trials, asked) == pytest.approx(expected)
+    assert sum(epochs_left(trials, asked)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("trials", "budget", "runs", "left", "about"),
+    [
+        ([], "100epochs", 0, (100, 0), 10),
+        # (10 + 2) / 2 epochs are typical, 88 are left: 88 / 6 more trials
+        ([trial("finished", 10), trial("pruned", 2)], "100epochs", 0, (88, 0), 2 + 88 / 6),
+        ([trial("finished", 10)] * 9 + [trial("pruned", 2)], "100epochs", 3, (0, 30), 10),
+        ([trial("finished", 10)] * 9 + [trial("running", 2)], "100epochs", 0, (8, 0), 10),
+    ],
+)
+def test_a_budget_of_epochs_says_how_many_trials_are_to_be_expected(
+    trials: list[TrialProgress], budget: str, runs: int, left: tuple[float, float], about: float
+) -> None:
+    asked = Asked(math.inf, 10, fixed_runs=runs, budget=Budget.parse(budget))
+    assert epochs_left(trials, asked) == pytest.approx(left)
+    assert expected_trials(trials, asked, left[0]) == pytest.approx(about)
+
+
+def test_a_budget_of_time_leaves_its_rest_and_what_comes_after_it() -> None:
+    asked = Asked(math.inf, 10, fixed_runs=2, budget=Budget.parse("1h"))
+    done = [trial("finished", 10), trial("pruned", 2)]
+    progress = Progress(done, asked, "val/mse", None, None, 0.5, 600.0, 0.0, searched_s=600.0)
+    facts = progress.facts()
+    assert facts["left about"] == duration(3000 + 20 / 0.5)
+    assert facts["trials about"] == f"{2 + 3000 * 0.5 / 6:.0f}"
 
 
 def test_what_was_asked_follows_from_the_flags() -> None:
@@ -90,6 +121,9 @@ def test_what_was_asked_follows_from_the_flags() -> None:
     assert Asked.of(flags | {"confirm_only": True}, 10) == Asked(0, 10, 2, 20)
     assert Asked.of(flags | {"reference": True}, 10, references=2) == Asked(0, 10, 1, 4)
     assert Asked.of({}, 10) == Asked(0, 10)
+    hour = Budget.parse("1h")
+    assert Asked.of({"budget": "1h"}, 10) == Asked(math.inf, 10, budget=hour)
+    assert Asked.of({"budget": "1h", "trials": 5}, 10) == Asked(5, 10, budget=hour)
 
 
 def test_the_next_steps_can_be_pasted_into_a_shell() -> None:
