@@ -135,12 +135,20 @@ def epochs_left(trials: Sequence[TrialProgress], asked: Asked) -> tuple[float, f
         repeats = (asked.seeds - 1) * (finished + share * (new + len(first) - len(ended)))
         repeats -= sum(t.extra_seed for t in trials)
     search += new * typical + max(repeats, 0) * asked.epochs
-    if asked.budget is not None and asked.budget.epochs is not None:
-        rest = asked.budget.epochs - sum(t.epochs for t in trials if t.phase == "search")
-        fits = rest >= asked.epochs or any(t.status not in ENDED for t in trials)
-        search = min(search, rest) if fits else 0.0
+    if asked.budget is not None:
+        search = min(search, _room(trials, asked))
     fixed = asked.fixed_runs - sum(t.phase != "search" for t in trials)
     return search, other + max(fixed, 0) * asked.epochs
+
+
+def _room(trials: Sequence[TrialProgress], asked: Asked) -> float:
+    """Epochs that a budget of epochs has left; 0 where no trial is under way and none fits."""
+    searched = [trial for trial in trials if trial.phase == "search"]
+    under_way = not searched or any(trial.status not in ENDED for trial in searched)
+    if asked.budget is None or asked.budget.epochs is None:
+        return math.inf if under_way else 0.0
+    rest = asked.budget.epochs - sum(trial.epochs for trial in searched)
+    return rest if under_way or rest >= asked.epochs else 0.0
 
 
 def expected_trials(trials: Sequence[TrialProgress], asked: Asked, epochs: float) -> float:

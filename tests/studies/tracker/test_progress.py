@@ -107,11 +107,13 @@ def test_a_budget_of_epochs_says_how_many_trials_are_to_be_expected(
 
 def test_a_budget_of_time_leaves_its_rest_and_what_comes_after_it() -> None:
     asked = Asked(math.inf, 10, fixed_runs=2, budget=Budget.parse("1h"))
-    done = [trial("finished", 10), trial("pruned", 2)]
-    progress = Progress(done, asked, "val/mse", None, None, 0.5, 600.0, 0.0, searched_s=600.0)
+    begun = [trial("finished", 10), trial("pruned", 2), trial("running", 6)]
+    progress = Progress(begun, asked, "val/mse", None, None, 0.5, 600.0, 0.0, searched_s=600.0)
     facts = progress.facts()
     assert facts["left about"] == duration(3000 + 20 / 0.5)
-    assert facts["trials about"] == f"{2 + 3000 * 0.5 / 6:.0f}"
+    assert facts["trials about"] == f"{3 + 3000 * 0.5 / 6:.0f}"
+    over = Progress(begun[:2], asked, "val/mse", None, None, 0.5, 600.0, 0.0, searched_s=3590.0)
+    assert over.facts()["left about"] == duration(20 / 0.5)  # nothing that fits is begun any more
 
 
 def test_what_was_asked_follows_from_the_flags() -> None:
