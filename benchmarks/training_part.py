@@ -37,7 +37,7 @@ class Usual:
         self.beta = config.objective.beta
         self.model = usual_way.build(config.model.kind, config.model.latent_dim)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.optimiser.lr)
-        data = usual_way.load(folder, True, config.data.train_size or 0)
+        data, _ = usual_way.load(folder, config.data.train_size or 0, 0)
         self.batches = DataLoader(data, config.optimiser.batch_size, shuffle=True)
 
     def epoch(self) -> tuple[float, float]:

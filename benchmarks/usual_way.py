@@ -1,8 +1,8 @@
 """The usual way, in its best idiomatic form: what this project is compared with.
 
-Ray Tune with OptunaSearch and ASHA off, MLflowLoggerCallback, torchvision data with ToTensor in
-a DataLoader, one trial per core, one thread each. It trains the same models on the same images for
-the same epochs and logs the same number of metrics.
+Ray Tune with OptunaSearch, ASHA if asked for, MLflowLoggerCallback, torchvision data with ToTensor
+in a DataLoader, one trial per core, one thread each. It trains the same models on the same images
+for the same epochs and logs the same number of metrics.
 
     python -m benchmarks.usual_way --kind mlp_vae --trials 48 --epochs 2 --images 5000 --out FOLDER
 """
@@ -18,13 +18,16 @@ from typing import Any
 BATCH = 128
 
 
-def load(data_dir: str, train: bool, images: int) -> Any:
-    """Torchvision's Fashion-MNIST over raw files, as everybody loads it."""
+def load(data_dir: str, images: int, val_images: int) -> tuple[Any, Any]:
+    """Torchvision's Fashion-MNIST over raw files, as everybody loads it: to train, to validate.
+
+    The last images are held out, as by this project.
+    """
     from torch.utils.data import Subset
     from torchvision import datasets, transforms
 
-    whole = datasets.FashionMNIST(data_dir, train=train, transform=transforms.ToTensor())
-    return Subset(whole, range(images))
+    whole = datasets.FashionMNIST(data_dir, train=True, transform=transforms.ToTensor())
+    return Subset(whole, range(images)), Subset(whole, range(len(whole) - val_images, len(whole)))
 
 
 def build(kind: str, latent_dim: int) -> Any:
@@ -71,8 +74,8 @@ def trial(config: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     model = build(config["kind"], config["latent_dim"])
     optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
-    train = DataLoader(load(config["data"], True, config["images"]), BATCH, shuffle=True)
-    val = DataLoader(load(config["data"], False, config["val_images"]), BATCH)
+    images, held_out = load(config["data"], config["images"], config["val_images"])
+    train, val = DataLoader(images, BATCH, shuffle=True), DataLoader(held_out, BATCH)
     for _ in range(config["epochs"]):
         train_epoch(model, optimizer, train, config["beta"])
         model.eval()
@@ -95,13 +98,16 @@ def train_epoch(model: Any, optimizer: Any, batches: Any, beta: float) -> None:
 
 
 def losses(model: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Binary cross-entropy and KL in nats per image, MSE; of a noisy batch."""
+    """Binary cross-entropy and KL in nats per image, MSE; of a noisy batch.
+
+    In validation of the image at the latent mean.
+    """
     import torch
     from torch.nn.functional import binary_cross_entropy
 
     noisy = (x + 0.45 * torch.randn_like(x)).clamp(0, 1)
     mean, logvar = model["encoder"](noisy).chunk(2, dim=1)
-    z = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
+    z = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean) if model.training else mean
     image = torch.sigmoid(model["decoder"](z)).view_as(x)
     recon = binary_cross_entropy(image, x, reduction="sum") / len(x)
     kl = -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(1).mean()
@@ -117,6 +123,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--val-images", type=int, default=5_000)
     parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--asha", action="store_true", help="end trials early, Ray's defaults")
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--data", required=True, help="folder with FashionMNIST/raw")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -124,6 +132,7 @@ def main() -> None:
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
     ray.init(num_gpus=options.gpus or None, include_dashboard=False, log_to_driver=False)
@@ -144,7 +153,8 @@ def main() -> None:
         tune_config=tune.TuneConfig(
             metric="mse",
             mode="min",
-            search_alg=OptunaSearch(),
+            search_alg=OptunaSearch(seed=options.seed),
+            scheduler=ASHAScheduler(max_t=options.epochs) if options.asha else None,
             num_samples=options.trials,
             max_concurrent_trials=options.gpus or os.cpu_count(),
         ),
