@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.report.sections.confirmed import findings, test_metric
-from analysis.statistics.intervals import MeanInterval, mean_interval, new_draw_interval
+from analysis.statistics.intervals import CONFIDENCE, MeanInterval, mean_interval, new_draw_interval
 from analysis.statistics.quantities import Quantity, quantity
 from analysis.tracker.client import Tracker, TrackerError
 from analysis.tracker.results import collect
@@ -42,19 +42,25 @@ class Claim:
 
 @dataclass(frozen=True)
 class Again:
-    """One configuration: its printed scores by seed, and those of fresh seeds."""
+    """One of `tried` configurations: its printed scores by seed, and those of fresh seeds."""
 
     label: str
     metric: str
     printed: dict[int, float]
     fresh: dict[int, float]
+    tried: int = 1
 
     @property
     def expected(self) -> MeanInterval:
-        """Where the mean of so many fresh seeds lies in 95 of 100 cases, if nothing has changed."""
+        """Where the mean of so many fresh seeds lies, if nothing has changed.
+
+        Of all that are tried in 95 of 100 studies at least (Bonferroni): a study holds only if each
+        of them does.
+        """
         mean = sum(self.fresh.values()) / len(self.fresh)
         gaps = [mean - score for score in self.printed.values()]
-        gap = new_draw_interval(gaps, draws=len(self.fresh))
+        confidence = 1 - (1 - CONFIDENCE) / self.tried
+        gap = new_draw_interval(gaps, draws=len(self.fresh), confidence=confidence)
         return replace(gap, mean=mean, low=mean - gap.high, high=mean - gap.low)
 
     @property
@@ -126,7 +132,7 @@ def try_again(
 
     Raises InputError where the study's data or code cannot be had here.
     """
-    train = partial(_train, uri=uri, count=seeds, data_dir=data_dir, data=data)
+    train = partial(_train, uri=uri, count=seeds, tried=len(printed), data_dir=data_dir, data=data)
     if _lanes(printed) == 1:
         for claim in printed:
             yield train(claim)
@@ -140,7 +146,9 @@ def _lanes(printed: Sequence[Claim]) -> int:
     return min(usable_cores(), len(printed))
 
 
-def _train(claim: Claim, uri: str, count: int, data_dir: Path | None, data: str | None) -> Again:
+def _train(
+    claim: Claim, uri: str, count: int, tried: int, data_dir: Path | None, data: str | None
+) -> Again:
     """The metric after the last epoch, by seed."""
     trial = tracked.read(claim.run_id, uri)
     images = tracked.load_data(trial, data_dir, data)
@@ -149,7 +157,7 @@ def _train(claim: Claim, uri: str, count: int, data_dir: Path | None, data: str 
         config = trial.config.model_copy(update={"seed": seed})
         epochs = tracked.train_again(replace(trial, config=config), images)
         scores[seed] = epochs[max(epochs)][claim.metric]
-    return Again(claim.label, claim.metric, claim.printed, scores)
+    return Again(claim.label, claim.metric, claim.printed, scores, tried)
 
 
 def _seconds(rows: pd.DataFrame) -> float:
