@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +105,19 @@ class Ledger:
         """Record or replace facts about the study."""
         self._layout.set_facts(facts)
 
-    def use_sampler(self, sampler: optuna.samplers.BaseSampler) -> None:
-        """The sampler that `ask` uses from now on; it sees all search trials so far."""
-        self._suggestions = Suggestions(self.goal, sampler, self._layout.memory())
+    def use_sampler(
+        self, sampler: optuna.samplers.BaseSampler, earlier: Sequence[FrozenTrial] = ()
+    ) -> None:
+        """The sampler that `ask` uses from now on; it sees all search trials so far.
+
+        earlier: trials of other studies that it sees before them.
+        """
+        self._suggestions = Suggestions(self.goal, sampler, self._layout.memory(), earlier)
         for frozen in self._layout.frozen("search"):
             self._suggestions.add(self.trials.get(f"{frozen.number:04d}"), frozen)
 
     def shown(self) -> list[FrozenTrial]:
-        """The search trials as the sampler sees them."""
+        """The search trials as the sampler sees them, behind those of other studies."""
         return self._sampling().trials()
 
     def enqueue(self, params: dict[str, Any]) -> None:

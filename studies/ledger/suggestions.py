@@ -7,7 +7,7 @@ for those of a ledger that was opened again, so that a resumed sampler sees what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,15 +62,20 @@ class Suggestion:
 
 
 class Suggestions:
-    """The sampler's study. Its trials have the numbers of the ledger's search trials.
+    """The sampler's study. Its trials are in the order of the ledger's search trials.
 
     memory: what the sampler keeps about the study as a whole (NSGA-II, QMC).
+    earlier: trials of other studies, which come before those of the ledger.
     """
 
     def __init__(
-        self, goal: Goal, sampler: optuna.samplers.BaseSampler, memory: Mapping[str, Any]
+        self,
+        goal: Goal,
+        sampler: optuna.samplers.BaseSampler,
+        memory: Mapping[str, Any],
+        earlier: Sequence[FrozenTrial] = (),
     ) -> None:
-        self.goal = goal
+        self.goal, self._earlier = goal, len(earlier)
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(
             study_name=NAME,
@@ -80,6 +85,8 @@ class Suggestions:
         )
         for name, value in memory.items():
             self._storage.set_study_system_attr(self._study._study_id, name, value)
+        for trial in earlier:
+            self._storage.create_new_trial(self._study._study_id, template_trial=trial)
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class Suggestions:
         if trial.outside or look.state == TrialState.RUNNING:
             return
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-            self._study._study_id, trial.number
+            self._study._study_id, self._earlier + trial.number
         )
         for epoch, value in (look.curve or {}).items():
             self._storage.set_trial_intermediate_value(trial_id, epoch, value)

@@ -6,16 +6,17 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studies.definition import StudyDefinition
 from studies.ledger.ledger import study_folder
-from studies.runner import address, capacity, cluster, fitting, planning, preflight
+from studies.runner import address, capacity, cluster, fitting, planning, preflight, warm_start
 from studies.runner import resuming as opening
 from studies.runner.console import Console
 from studies.runner.data import Images, find
 from studies.runner.interrupts import StopRequest
 from studies.runner.settings import Settings
+from studies.tracker import earlier
 from studies.tracker.line import dismiss, start_sender
 from studies.tracker.location import artifact_location
 from studies.workers.importing import uncollected
@@ -55,12 +56,15 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
         data = data or _load(plan, images, stop)
         cluster.check(settings, uri)  # nothing is written before
         preflight.tracker_takes(sender, uri, plan.name, new=new)
+        facts = opening.facts(plan, data)
+        if settings.warm_start and new:
+            facts |= _warm_start(plan, facts, uri, console)
         if settings.dry_run or (settings.budget and new):
             console.say(_forecast(plan, data, at_once.count))
         if settings.dry_run:
             console.say("dry run: everything is in place, nothing was started")
             return 0
-        opened = opening.open_ledger(plan, folder, opening.facts(plan, data))
+        opened = opening.open_ledger(plan, folder, facts)
         with opened as (ledger, remark):
             if remark:
                 console.say(f"note: {remark}")
@@ -70,6 +74,17 @@ def run_study(definition: StudyDefinition, settings: Settings, stop: StopRequest
                 plan, data, ledger, folder, uri, artifacts, console, stop, sender, at_once
             )
             return opened_run.run()
+
+
+def _warm_start(
+    plan: planning.Plan, facts: dict[str, Any], uri: str, console: Console
+) -> dict[str, Any]:
+    """What the ledger remembers of the studies that the search begins with; said."""
+    studies = earlier.read(uri, plan.settings.warm_start or [])
+    taken, remarks = warm_start.taken(plan, facts["data"], facts["code"], studies)
+    for remark in remarks:
+        console.say(remark)
+    return {warm_start.FACT: taken}
 
 
 def _forecast(plan: planning.Plan, data: TrialData, workers: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json
 from pydantic import ValidationError
 
 from studies.definition import DEFAULT_SPACE, Goal, Objective, StudyDefinition
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
 DRAWS = 64  # of a space, to see what it suggests
 WATCH = ("watch", "watch_direction")
 CONFIRM_SEED = 1_000_000  # fresh seeds: far from any that a search used
+
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Led:
+    """To which configuration a space leads, by which suggestions."""
+
+    config: TrialConfig
+    params: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+
+    def is_all_of(self, config: TrialConfig) -> bool:
+        """Whether the other one would give the same figures, up to the seed."""
+        return _trained(self.config) == _trained(config)
 
 
 @dataclass(frozen=True)
@@ -66,8 +82,8 @@ class Plan:
         offered = frozenset(o.metric for o in self.definition.objectives.values())
         return Goal(tuple(self.objectives), self.definition.prune_on, offered)
 
-    def express(self, config: TrialConfig, params: Mapping[str, Any]) -> Parameters | None:
-        """The suggestions by which the space leads to `config`, or None if it cannot.
+    def lead(self, config: TrialConfig, params: Mapping[str, Any] = NOTHING) -> Led | None:
+        """The suggestions that agree with `config` in all that the space asks for; None: outside.
 
         params: those of another space, where names of suggestions are no fields.
         """
@@ -83,9 +99,17 @@ class Plan:
             )
         except (ValueError, InputError):  # no choice any more, of another kind
             return None
-        if not inside or _trained(led_to) != _trained(config):
+        return Led(led_to, dict(trial.params), dict(trial.distributions)) if inside else None
+
+    def express(self, config: TrialConfig, params: Mapping[str, Any]) -> Parameters | None:
+        """The suggestions by which the space leads to `config`, or None if it cannot.
+
+        params: as for `lead`.
+        """
+        led = self.lead(config, params)
+        if led is None or not led.is_all_of(config):
             return None
-        return dict(trial.params), dict(trial.distributions)
+        return led.params, led.distributions
 
     def fingerprint(self) -> dict[str, Any]:
         """What must not change while a study goes on, for its results to be comparable."""
@@ -179,6 +203,8 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         for config in (definition.reference, *definition.companions)
     ]
     plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
+    if plan.name in (settings.warm_start or ()):
+        raise InputError(f"--warm-start {plan.name}: a study cannot begin with itself")
     _try_space(plan, facts)
     return plan
 
@@ -246,13 +272,20 @@ def updated(config: TrialConfig, changes: dict[str, Any]) -> TrialConfig:
 
 
 def search_source(
-    plan: Plan, ledger: Ledger, has_room: Callable[[], bool] = lambda: True
+    plan: Plan,
+    ledger: Ledger,
+    has_room: Callable[[], bool] = lambda: True,
+    first: Sequence[dict[str, Any]] = (),
 ) -> Callable[[], LedgerTrial | None]:
     """New search trials, until `--trials` configurations are in the ledger or no room is left.
+
+    The reference is the first, then come those that `first` suggests.
 
     With `--seeds N`, a configuration whose first seed finished gets the other N - 1: what was
     pruned or failed is not worth averaging.
     """
+
+    decided = [plan.reference_params(), *first]
 
     def plan_next() -> LedgerTrial | None:
         extra = _next_seed(ledger, plan.settings.seeds)
@@ -262,8 +295,8 @@ def search_source(
             return ledger.plan("search", config, like=first, reference=first.reference)
         if ledger.suggested >= plan.settings.most_trials or not has_room():
             return None
-        if ledger.suggested == 0:
-            ledger.enqueue(plan.reference_params())
+        if ledger.suggested < len(decided):
+            ledger.enqueue(decided[ledger.suggested])
         return ledger.ask(plan.configure, plan.reference)
 
     return plan_next

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from studies.definition import DEFAULT_SPACE
 from studies.errors import InputError
 from studies.ledger.ledger import Ledger
-from studies.runner import provenance
+from studies.runner import provenance, warm_start
 from studies.runner.planning import Plan
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def open_ledger(plan: Plan, folder: Path, found: dict[str, Any]) -> Iterator[tup
         remarks = [ledger.journal.repaired] if ledger.journal.repaired else []
         if ledger.exists:
             before = ledger.facts()
+            warm_start.check(plan.settings.warm_start, before)
             remarks += changes(before, found, allow=plan.settings.allow_changed)
             moved = any(before.get(name) != found[name] for name in SPACE)
             ledger.pursue(plan.goal, plan.express if moved else None)

@@ -15,7 +15,15 @@ from typing import Any
 from studies.errors import InputError, StudyStopped
 from studies.ledger.journal import LedgerError
 from studies.ledger.ledger import ENDED, Ledger, LedgerTrial, Phase
-from studies.runner import capacity, cluster, confirmation, fitness, planning, publication
+from studies.runner import (
+    capacity,
+    cluster,
+    confirmation,
+    fitness,
+    planning,
+    publication,
+    warm_start,
+)
 from studies.runner.console import Console
 from studies.runner.course import Course
 from studies.runner.interrupts import StopRequest
@@ -220,9 +228,9 @@ class Run:
         spending = self.spending
         match phase:
             case "search":
-                ledger.use_sampler(plan.sampler(ledger.suggested))
+                first = warm_start.begin(plan, ledger)
                 room = partial(spending.has_room, settings.search_budget)
-                source = planning.search_source(plan, ledger, room)
+                source = planning.search_source(plan, ledger, room, first)
             case "confirm":
                 runs = planning.confirmation_runs(plan, ledger)
                 source = planning.fixed_source(ledger, phase, runs)

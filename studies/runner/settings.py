@@ -80,6 +80,15 @@ class Settings:
             "--set",
         ),
     ] = None
+    warm_start: Annotated[
+        list[str] | None,
+        _option(
+            "A study in the tracker to begin with: its finished trials are shown to the sampler "
+            "where they compare, else its best configurations are tried first; repeatable.",
+            SEARCH,
+            "--warm-start",
+        ),
+    ] = None
     sampler: Annotated[Sampler, _option("Optuna's sampler.", SEARCH)] = "tpe"
     scheduler: Annotated[
         Scheduler,

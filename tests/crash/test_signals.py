@@ -39,7 +39,7 @@ def test_a_stopped_study_is_closed_quickly_and_goes_on(make_study: Callable[...,
         assert seconds < limit
         assert driver.process.returncode == code, driver.text
         assert f"stopped:    {reason}" in driver.text
-        assert "resume:     python -m studies.crash" in driver.text
+        assert "resume:     python -m studies.run tests/crash/study.py" in driver.text
         assert "could not be delivered" not in driver.text
         assert study.statuses()["0000"] == STOPPED
         assert study.trials()["0000"].reason == reason
