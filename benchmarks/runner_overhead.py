@@ -33,7 +33,7 @@ from studies.scheduling.desk import Desk, Limits
 from studies.scheduling.pruning import SuccessiveHalving
 from studies.tracker.tracker import Tracker, now_ms
 from studies.workers import cohorts, tuning
-from studies.workers.mailbox import Mailbox
+from studies.workers.mailbox import Mailbox, epoch_result
 from studies.workers.replacing import replaced
 from vae_trainables.config import TrialConfig
 from vae_trainables.training.session import Outcome, Record
@@ -105,7 +105,7 @@ class SimulatedCohort(Bare):
             for letter in letters
             if "key" in letter
         ]
-        return cohorts.epoch_result(reports, slots=self.slots)
+        return epoch_result(reports, slots=self.slots)
 
 
 class Office:

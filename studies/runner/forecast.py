@@ -116,7 +116,10 @@ def words(plan: Plan, data: TrialData, workers: int) -> str:
     """The forecast in a line; trains for up to `CALIBRATION_S` where workers are CPUs."""
     if plan.settings.gpus:
         return "forecast: a GPU is not tried beforehand; `left about` says it from the first epochs"
-    epoch_s = epoch_seconds(plan.reference, replace(data, test=None))
+    try:
+        epoch_s = epoch_seconds(plan.reference, replace(data, test=None))
+    except Exception as error:  # what a trial does of itself is the study's to record
+        return f"forecast: none, the reference did not train ({type(error).__name__}: {error})"
     forecast = made(plan, epoch_s, workers)
     parts = []
     if forecast.trials:

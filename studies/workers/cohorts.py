@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from studies.scheduling.desk import Desk
 from studies.tracker import names
 from studies.workers import gathering, tuning
 from studies.workers.gathering import Bench
-from studies.workers.mailbox import Mailbox
+from studies.workers.mailbox import Mailbox, epoch_result
 from studies.workers.metering import Meter
 from studies.workers.trainable import unpack
 from studies.workers.workbench import Workbench
@@ -117,28 +117,6 @@ class CohortTrainable(tune.Trainable):
 def _assignment(letter: dict[str, Any]) -> Assignment:
     config = TrialConfig.model_validate_json(letter["config"])
     return Assignment(config, Path(letter["folder"]), letter["open_test"], letter["told"])
-
-
-def epoch_result(
-    records: Sequence[tuple[str, Record]],
-    *,
-    slots: int,
-    evicted: Sequence[str] = (),
-    moved: Sequence[str] = (),
-    stacked: Mapping[str, int] | None = None,
-    notes: Sequence[str] = (),
-    ways: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """What a worker returns through Tune after an epoch; `Dealer.hear` reads it."""
-    return {
-        "records": json.dumps([[key, record.to_json()] for key, record in records]),
-        "evicted": json.dumps(list(evicted)),
-        "moved": json.dumps(list(moved)),
-        "slots": slots,
-        "stacked": json.dumps(dict(stacked or {})),
-        "notes": json.dumps(list(notes)),
-        "ways": json.dumps(dict(ways or {})),
-    }
 
 
 @dataclass

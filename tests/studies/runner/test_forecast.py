@@ -14,6 +14,7 @@ from studies.runner.settings import Settings
 from studies.scheduling.pruning import EndingRule, Hyperband, Reading, SuccessiveHalving
 from tests.vae_trainables.cohort.support import small_data
 from vae_trainables.config import TrialConfig
+from vae_trainables.training.trial import DivergedError
 
 
 def trained(rule: EndingRule, trials: int, epochs: int) -> tuple[float, float]:
@@ -70,3 +71,15 @@ def test_the_calibration_measures_an_epoch_and_keeps_its_time() -> None:
     began = time.perf_counter()
     seconds = forecast.epoch_seconds(config, small_data(), limit_s=5.0)
     assert 0 < seconds < time.perf_counter() - began
+
+
+def test_a_reference_that_cannot_train_has_no_forecast_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def diverge(*_: object, **__: object) -> float:
+        raise DivergedError("loss is nan")
+
+    monkeypatch.setattr(forecast, "epoch_seconds", diverge)
+    plan = make_plan(STUDY, Settings(epochs=10, trials=2))
+    said = forecast.words(plan, small_data(), 2)
+    assert said == "forecast: none, the reference did not train (DivergedError: loss is nan)"

@@ -12,8 +12,8 @@ import ray
 
 from studies.scheduling.desk import Limits
 from studies.tracker import names
-from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer, epoch_result
-from studies.workers.mailbox import Mailbox
+from studies.workers.cohorts import DEATHS_IN_A_ROW, Dealer
+from studies.workers.mailbox import Mailbox, epoch_result
 from tests.studies.scheduling.test_desk import Office
 from vae_trainables.cohort import fusion_key
 from vae_trainables.training.session import Record
