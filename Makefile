@@ -54,8 +54,8 @@ demo: data  ## a laptop-sized study on real Fashion-MNIST, and its report
 	@$(BIN)/python -m analysis.report --study demo --tracking-uri sqlite:///$(DEMO)/mlflow.db --out $(DEMO)/report
 
 test: $(DEV_STAMP) data  ## all tests, two at a time; then those that need the machine to themselves
-	@$(BIN)/python -m pytest -n 2 -m "not alone"
-	@$(BIN)/python -m pytest -m alone
+	@$(BIN)/python -m pytest -n 2 -m "not alone" $(TEST_FLAGS)
+	@$(BIN)/python -m pytest -m alone $(TEST_FLAGS)
 
 test-fast: $(DEV_STAMP) data  ## the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -m "not alone and not slow"
