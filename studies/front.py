@@ -96,8 +96,11 @@ def _settings(flags: dict[str, Any]) -> Settings:
             near = difflib.get_close_matches(name, values, 3)
             hint = f"did you mean {' or '.join(near)}?" if near else "see --help of any study"
             raise InputError(f"there is no flag {name!r}: {hint}")
-        paths = ("storage", "data_dir")
-        values[name] = Path(value) if name in paths and value is not None else value
+        if name in ("storage", "data_dir") and value is not None:
+            value = Path(value)
+        elif name in ("set", "warm_start") and isinstance(value, str):
+            value = [value]  # which the command line takes as often as one likes
+        values[name] = value
     settings = with_preset(values)
     settings.check()
     return settings

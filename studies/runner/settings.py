@@ -272,7 +272,7 @@ class Settings:
                 f"--slots-per-gpu is {self.slots_per_gpu!r}; give auto or a number from 1"
             )
         if self.budget is not None:
-            Budget.parse(self.budget)
+            Budget.parse(str(self.budget))  # from Python it may be a number
         if self.reference and self.budget is not None:
             raise InputError("--reference and --budget exclude each other: it searches nothing")
         if self.reference and self.confirm_only:

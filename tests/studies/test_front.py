@@ -108,9 +108,12 @@ def test_a_study_is_loaded_by_name_file_or_definition() -> None:
         ({"trails": 3}, "no flag 'trails': did you mean trials"),
         ({"trials": 0}, "--trials is 0"),
         ({"cpus": -1}, "--cpus is -1"),
+        ({"budget": 7200}, "--budget is '7200'; give a time as 2h"),
+        ({"warm_start": "denoise_sweep"}, "--warm-start denoise_sweep: a study cannot begin with"),
+        ({"set": "lr=much"}, "--set lr=much"),
     ],
 )
-def test_bad_flags_are_refused_before_anything_starts(flags: dict[str, int], words: str) -> None:
+def test_bad_flags_are_refused_before_anything_starts(flags: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         studies.load("denoise_sweep").run(**flags)
 

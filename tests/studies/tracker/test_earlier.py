@@ -84,5 +84,5 @@ def test_a_tracker_that_cannot_be_read_is_one_line_without_secrets(tmp_path: Pat
         earlier.read(f"sqlite:///{tmp_path}/mlflow.db", [STUDY])
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="--warm-start: ") as error:
-        earlier.read("postgresql://ada:s3cret@127.0.0.1:9/x", [STUDY])
+        earlier.read("postgresql+nothing://ada:s3cret@127.0.0.1:9/x", [STUDY])
     assert "s3cret" not in str(error.value)
