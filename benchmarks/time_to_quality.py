@@ -75,18 +75,18 @@ def target(options: argparse.Namespace, folder: Path) -> float:
 
 def seconds(command: list[str], database: Path, key: str, goal: float, limit_s: float) -> float:
     """From the command to the first value that is as good as `goal`; the search is then ended."""
-    query = "SELECT MIN(timestamp) FROM metrics WHERE key = ? AND value <= ?"
-    began, clock = time.time(), time.monotonic()
+    query = "SELECT timestamp FROM metrics WHERE key = ? AND value <= ? ORDER BY timestamp LIMIT 1"
+    began = time.time()
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        reached = None
-        while reached is None and time.monotonic() - clock < limit_s and process.poll() is None:
+        while time.time() - began < limit_s and process.poll() is None:
             time.sleep(EVERY_S)
-            reached = next((value for (value,) in rows(database, query, key, goal)), None)
+            if rows(database, query, key, goal):
+                break
         _end(process)
-    reached = reached or next((value for (value,) in rows(database, query, key, goal)), None)
-    return time.monotonic() - clock if reached is None else reached / 1000 - began
+    reached = [time_ms / 1000 - began for (time_ms,) in rows(database, query, key, goal)]
+    return reached[0] if reached else time.time() - began
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -95,9 +95,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
-        pass
-    finally:
-        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        os.killpg(process.pid, signal.SIGKILL)
     time.sleep(3)  # Ray's processes notice
 
 

@@ -70,10 +70,12 @@ def _budget(results: StudyResults, confirmation: Confirmation | None) -> Finding
     if not settings:
         return "unknown", "the tracker holds no settings"
     trials, epochs, budget = (settings.get(name) for name in ("trials", "epochs", "budget"))
-    asked = " and ".join([f"{trials} trials"] * bool(trials) + [str(budget)] * bool(budget))
+    asked = f"{trials} trials" if trials else "trials"
+    asked += f" of at most {epochs} epochs"
+    if budget:
+        asked += f" within {budget}"
     spent = int(results.search["epochs"].fillna(0).sum())
-    each = f"of at most {epochs} epochs" if trials else f"for trials of at most {epochs} epochs"
-    return "yes", f"{asked} {each} asked for, {spent:,} epochs trained"
+    return "yes", f"{asked} asked for, {spent:,} epochs trained"
 
 
 def _search_seeds(results: StudyResults, confirmation: Confirmation | None) -> Finding:

@@ -57,12 +57,8 @@ def before_start(plan: Plan, cores: int | None = None) -> Workers:
             f"{_counted(cores, 'core')}: give fewer, or insist with --oversubscribe"
         )
     request = Asked.of(vars(settings), plan.reference.budget.epochs, 1 + len(plan.companions))
-    searched = 0 if settings.confirm_only or settings.reference else settings.most_trials
-    return workers(
-        settings,
-        cores=cores,
-        left=max(min(searched * settings.seeds, _at_once(plan)), request.fixed_runs),
-    )
+    searched = int(min(request.trials * request.seeds, _at_once(plan)))
+    return workers(settings, cores=cores, left=max(searched, request.fixed_runs))
 
 
 def trials_left(plan: Plan, ledger: Ledger, phase: Phase) -> int:

@@ -80,7 +80,7 @@ def _warm_start(
     plan: planning.Plan, facts: dict[str, Any], uri: str, console: Console
 ) -> dict[str, Any]:
     """What the ledger remembers of the studies that the search begins with; said."""
-    studies = earlier.read(uri, plan.settings.warm_start or [])
+    studies = earlier.read(uri, warm_start.named(plan.settings.warm_start))
     taken, remarks = warm_start.taken(plan, facts["data"], facts["code"], studies)
     for remark in remarks:
         console.say(remark)

@@ -183,9 +183,9 @@ def has_ceiling(plan: Plan, available: int) -> bool:
         return settings.ceiling == "on"
     if budget is not None and budget.seconds is not None:
         return budget.seconds >= CEILING_FROM_S
-    epochs = (settings.trials or 1) * settings.seeds * plan.reference.budget.epochs
+    epochs = max(settings.most_trials, 1) * settings.seeds * plan.reference.budget.epochs
     if budget is not None and budget.epochs is not None:
-        epochs = min(epochs, budget.epochs) if settings.trials else budget.epochs
+        epochs = min(epochs, budget.epochs)
     images = min(plan.reference.data.train_size or available, available)
     return epochs * images >= CEILING_FROM
 

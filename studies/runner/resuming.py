@@ -65,9 +65,9 @@ def open_ledger(plan: Plan, folder: Path, found: dict[str, Any]) -> Iterator[tup
     ledger = Ledger(folder, plan.name)
     try:
         remarks = [ledger.journal.repaired] if ledger.journal.repaired else []
+        warm_start.check(plan.settings.warm_start, ledger.facts() if ledger.exists else found)
         if ledger.exists:
             before = ledger.facts()
-            warm_start.check(plan.settings.warm_start, before)
             remarks += changes(before, found, allow=plan.settings.allow_changed)
             moved = any(before.get(name) != found[name] for name in SPACE)
             ledger.pursue(plan.goal, plan.express if moved else None)

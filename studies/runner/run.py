@@ -294,8 +294,9 @@ class Run:
 
     def _last_point(self) -> None:
         """Of the study's course, after a phase; where it cannot be written, the end will say so."""
-        with suppress(SpoolError):
+        with suppress(LedgerError, SpoolError):
             self.course.point()
+            self.spending.write()
 
     def _interrupt(self, desk: Desk, reason: str) -> None:
         """Note down what was under way; where that fails, the next start finds it out."""

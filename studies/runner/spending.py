@@ -50,9 +50,10 @@ class Spending:
             self.write()
 
     def write(self) -> None:
-        """Into the ledger."""
-        self._written = self.seconds
-        self.ledger.set_facts({FACT: round(self.seconds, 3)})
+        """Into the ledger, if any time went by since it was last written."""
+        if self.seconds != self._written:
+            self._written = self.seconds
+            self.ledger.set_facts({FACT: round(self.seconds, 3)})
 
     def has_room(self, budget: Budget | None) -> bool:
         """Whether a further configuration may begin; the first always may, it is the reference."""

@@ -28,6 +28,11 @@ Fact = Mapping[str, Any]
 """In the ledger: `studies`, `shown` (study, key, config, metrics), `first` (configurations)."""
 
 
+def named(studies: Sequence[str] | None) -> list[str]:
+    """The studies that were asked for, each once."""
+    return list(dict.fromkeys(studies or ()))
+
+
 def taken(
     plan: Plan, data: Sequence[str], code: str, earlier: Sequence[Earlier]
 ) -> tuple[Fact, list[str]]:
@@ -54,7 +59,7 @@ def taken(
 def check(asked: Sequence[str] | None, facts: Mapping[str, Any]) -> None:
     """Raise InputError where a study that exists began with other studies than are asked for."""
     began = list(facts.get(FACT, {}).get("studies", []))
-    if asked and list(asked) != began:
+    if asked and named(asked) != began:
         before = f"this one began with {', '.join(began)}" if began else "this one began without"
         raise InputError(
             f"--warm-start is where a study begins, and {before}: leave it out, or start another "

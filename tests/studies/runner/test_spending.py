@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from studies.denoise_sweep import STUDY
-from studies.ledger.ledger import ENDED
+from studies.ledger.ledger import ENDED, Ledger
+from studies.runner.planning import make_plan
 from studies.runner.settings import Scheduler, Settings
+from studies.runner.spending import FACT, Spending
 from tests.studies.search.simulated import CALM, WORKERS, Fate, Simulation, check_counts
 
 EPOCHS = 9
@@ -75,3 +77,21 @@ def test_a_larger_budget_extends_a_search_that_was_through(tmp_path: Path) -> No
     study = searched(tmp_path, "asha", 1, "calm", budget="200epochs")
     trained = sum(len(trial.reports) for trial in study.ledger.trials.values())
     assert 200 - EPOCHS < trained <= 200
+
+
+def test_what_a_search_that_is_stopped_has_taken_is_written_to_the_last_second(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path, "stopped")
+    ledger.create(make_plan(STUDY, Settings()).goal, {})
+    spending = Spending(ledger, epochs=EPOCHS, seeds=1, now=0.0)
+    spending.tick(4.0)
+    assert FACT not in ledger.facts(), "not every second is worth a line"
+    spending.write()
+    lines = (tmp_path / "ledger.journal").read_bytes()
+    spending.write()
+    assert (tmp_path / "ledger.journal").read_bytes() == lines
+    ledger.close()
+    again = Ledger(tmp_path, "stopped")
+    assert Spending(again, epochs=EPOCHS, seeds=1).seconds == 4.0
+    again.close()

@@ -181,7 +181,7 @@ def test_what_was_drawn_at_random_before_is_not_drawn_again(tmp_path: Path) -> N
 
 def test_other_studies_than_it_began_with_are_refused() -> None:
     facts = {warm_start.FACT: {"studies": ["a", "b"]}}
-    warm_start.check(["a", "b"], facts)
+    warm_start.check(["a", "b", "a"], facts)
     warm_start.check(None, facts)
     with pytest.raises(InputError, match="this one began with a, b"):
         warm_start.check(["a"], facts)
