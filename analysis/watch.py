@@ -105,7 +105,7 @@ def _time(milliseconds: int | None, default: pd.Timestamp) -> pd.Timestamp:
 
 def _trial(row: dict[Any, Any]) -> TrialProgress:
     extra = row["phase"] == "search" and bool(row["like"])
-    return TrialProgress(row["phase"], row["status"], int(row["epochs"]), extra)
+    return TrialProgress(row["phase"], row["status"], int(row["trained"]), extra)
 
 
 def _full_epochs(results: StudyResults) -> int:
@@ -136,7 +136,7 @@ def _epoch_seconds(trials: pd.DataFrame) -> pd.Series[float]:
 def _rate(trials: pd.DataFrame, elapsed: float, ended: bool) -> float:
     """Epochs per second: of the running trials now, of the whole study once it has ended."""
     if ended:
-        return float(trials["epochs"].sum()) / elapsed if elapsed else 0.0
+        return float(trials["trained"].sum()) / elapsed if elapsed else 0.0
     running = trials["status"] == "running"
     seconds = _epoch_seconds(trials)
     latest = seconds[running].dropna()
@@ -152,7 +152,7 @@ def _held(trials: pd.DataFrame, now: pd.Timestamp) -> pd.DataFrame:
     import pandas as pd
 
     end = trials["ended"].where(trials["status"] != "running").fillna(now)
-    trained = pd.to_timedelta(trials["epochs"].astype(float) * _epoch_seconds(trials), unit="s")
+    trained = pd.to_timedelta(trials["trained"].astype(float) * _epoch_seconds(trials), unit="s")
     again = trials["attempt"].fillna(1) > 1
     start = trials["started"].where(~again, end - trained.fillna(pd.Timedelta(0)))
     return pd.DataFrame({"start": start.fillna(end), "end": end}).sort_values("start")

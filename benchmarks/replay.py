@@ -34,7 +34,7 @@ MakeSampler = Callable[[Plan], optuna.samplers.BaseSampler]
 
 def own_sampler(plan: Plan) -> optuna.samplers.BaseSampler:
     """The runner's own for the plan's settings."""
-    return plan.sampler(0)
+    return plan.sampler()
 
 
 def with_seed(plan: Plan, seed: int) -> Plan:

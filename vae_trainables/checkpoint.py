@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,21 @@ def load_newest(folder: Path) -> tuple[tuple[dict[str, Tensor], Any] | None, lis
         else:
             return (tensors, meta), complaints
     return None, complaints
+
+
+def copy(source: Path, target: Path, epoch: int) -> bool:
+    """Give `target` the checkpoint of an epoch in `source`, if that is there; whether it has it."""
+    name = f"epoch-{epoch:04d}.safetensors"
+    if (target / name).exists() or not (source / name).exists():
+        return (target / name).exists()
+    target.mkdir(parents=True, exist_ok=True)
+    temporary = target / f"{name}.tmp-{os.getpid()}"
+    try:
+        shutil.copyfile(source / name, temporary)
+        os.replace(temporary, target / name)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def discard(folder: Path) -> None:

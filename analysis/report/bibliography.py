@@ -144,7 +144,17 @@ SOURCES: tuple[tuple[Entry, Used], ...] = (
             "Ben-tzur, Jonathan and Hardt, Moritz and Recht, Benjamin and Talwalkar, Ameet",
             "A System for Massively Parallel Hyperparameter Tuning", "MLSys", 2020,
         ),
-        _setting("scheduler", "asha"),
+        _setting("scheduler", "asha", "promotion"),
+    ),
+    (
+        _entry(
+            "misc", "jaderberg2017pbt",
+            "Jaderberg, Max and Dalibard, Valentin and Osindero, Simon and Czarnecki, Wojciech M. "
+            "and Donahue, Jeff and Razavi, Ali and Vinyals, Oriol and Green, Tim and Dunning, Iain "
+            "and Simonyan, Karen and Fernando, Chrisantha and Kavukcuoglu, Koray",
+            "Population Based Training of Neural Networks", "arXiv:1711.09846", 2017,
+        ),
+        _setting("scheduler", "pbt"),
     ),
     (
         _entry(

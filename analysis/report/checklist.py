@@ -74,7 +74,7 @@ def _budget(results: StudyResults, confirmation: Confirmation | None) -> Finding
     asked += f" of at most {epochs} epochs"
     if budget:
         asked += f" within {budget}"
-    spent = int(results.search["epochs"].fillna(0).sum())
+    spent = int(results.search["trained"].fillna(0).sum())
     return "yes", f"{asked} asked for, {spent:,} epochs trained"
 
 

@@ -19,6 +19,7 @@ SAMPLERS = {
 }
 SCHEDULERS = {
     "asha": "asynchronous successive halving",
+    "promotion": "asynchronous successive halving with promotion",
     "hyperband": "Hyperband",
     "median": "the median rule",
     "none": "",
@@ -71,6 +72,12 @@ def _search(results: StudyResults) -> str:
         return f"The search's goal was to {goals}."
     text = f"Hyperparameters were searched by {SAMPLERS.get(sampler, sampler)} to {goals}"
     text += f", seed {settings['seed']}" if settings.get("seed") is not None else ""
+    if settings.get("scheduler") == "pbt":
+        text += (
+            f"; population based training judged the {settings.get('trials')} members every "
+            f"{settings.get('grace')} epochs and let heirs of the best 1/{settings.get('eta')} "
+            "take the place of the worst"
+        )
     if rule := SCHEDULERS.get(str(settings.get("scheduler")), ""):
         text += (
             f"; trials ended early by {rule}, from epoch {settings.get('grace')} on, with "
@@ -95,7 +102,7 @@ def _spent(results: StudyResults) -> str:
         counts.append(f"{failed:,} failed")
     epochs = _fixed(results, "epochs")
     most = f" of at most {epochs} epochs" if epochs else ""
-    spent = int(search["epochs"].fillna(0).sum())
+    spent = int(search["trained"].fillna(0).sum())
     return (
         f"Of {len(search):,} trials{most}, {', '.join(counts)}; they trained {spent:,} epochs in "
         "all."

@@ -28,15 +28,15 @@ class Incumbent:
 def incumbents(search: pd.DataFrame, column: str, direction: Direction) -> tuple[Incumbent, ...]:
     """In the order in which trials ended; pruned and failed ones count as spent.
 
-    search: rows with `trial`, `status`, `epochs`, `ended` and the objective in `column`. Trials
-    that have not ended are not spent yet.
+    search: rows with `trial`, `status`, `trained`, `ended` and the objective in
+    `column`. Trials that have not ended are not spent yet.
     """
     ended = search[search["ended"].notna()].sort_values(["ended", "trial"], kind="stable")
     better = sign(direction)
     best, spent = -np.inf, 0
     steps: list[tuple[str, int, int, float]] = []
     for number, row in enumerate(ended.to_dict("records"), start=1):
-        spent += 0 if pd.isna(row["epochs"]) else int(row["epochs"])
+        spent += 0 if pd.isna(row["trained"]) else int(row["trained"])
         score = row.get(column)
         if row["status"] != "finished" or score is None or not np.isfinite(score):
             continue

@@ -28,6 +28,9 @@ COLUMNS = {
     "config": "hash of the configuration without its seed: equal for repeats",
     "attempt": "how often the trial was started",
     "like": "key of the search trial whose configuration this one repeats",
+    "parent": "key of the search trial from whose weights this one went on",
+    "instead_of": "key of the search trial whose place it took",
+    "trained": "epochs that it trained itself: an heir's first ones are its parent's",
     "notes": "what the trial remarked, such as a damaged checkpoint",
     "device": "cpu or cuda",
     "test_opened": "when the trial looked at the test split, UTC; missing if never",
@@ -67,7 +70,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     rows = [_row(record) for record in records if is_trial(record)]
     table = pd.DataFrame(rows, columns=_all_columns(rows))
     table["reference"] = table["reference"].astype(bool)
-    for name in ("seed", "attempt", "epochs"):
+    for name in ("seed", "attempt", "epochs", "trained"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype("Int64")
     for name in ("started", "ended", "test_opened"):
         numbers = pd.to_numeric(table[name], errors="coerce")
@@ -111,6 +114,7 @@ def is_study(record: Record) -> bool:
 def _row(record: Record) -> dict[str, Any]:
     tags = record.tags
     status = tags.get(names.STATUS) or _STATUS_OF_MLFLOW.get(record.status, "unknown")
+    epochs = max(record.steps.values(), default=0)
     row: dict[str, Any] = {
         "trial": tags.get(names.TRIAL) or record.run_id[:8],
         "phase": tags.get(names.PHASE, "search"),
@@ -121,10 +125,13 @@ def _row(record: Record) -> dict[str, Any]:
         "config": tags.get(names.CONFIG, ""),
         "attempt": tags.get(names.ATTEMPT),
         "like": tags.get(names.LIKE, ""),
+        "parent": tags.get(names.HEIR_OF, ""),
+        "instead_of": tags.get(names.INSTEAD_OF, ""),
+        "trained": max(epochs - int(tags.get(names.INHERITED, 0)), 0),
         "notes": redact(tags.get(names.NOTES, "")),
         "device": tags.get("vae.device", "cpu"),
         "test_opened": tags.get(names.TEST_OPENED),
-        "epochs": max(record.steps.values(), default=0),
+        "epochs": epochs,
         "started": record.start_ms,
         "ended": record.end_ms,
         "run_id": record.run_id,
@@ -154,4 +161,6 @@ def typed(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):  # a table of cells has to compare them: lists of mappings stay text
+        return text if any(isinstance(part, dict) for part in value) else tuple(value)
+    return value

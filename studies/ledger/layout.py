@@ -222,12 +222,13 @@ class Layout:
 
 
 def _attributes(trial: LedgerTrial) -> dict[str, Any]:
+    rare = {"parent": trial.parent, "instead_of": trial.instead_of, "outside": trial.outside}
     return {
         "config": trial.config.flat(),
         "reference": trial.reference,
         "like": trial.like,
         "status": trial.status,
-    } | ({"outside": True} if trial.outside else {})
+    } | {name: value for name, value in rare.items() if value}
 
 
 def _renewed(

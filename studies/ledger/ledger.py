@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from studies.definition import Goal
 from studies.ledger.journal import Journal, LedgerError
-from studies.ledger.layout import Express, Layout, kept
+from studies.ledger.layout import Express, Layout, Parameters, kept
 from studies.ledger.suggestions import Suggestions
 from studies.ledger.trials import (
     ENDED,
@@ -155,6 +155,23 @@ class Ledger:
             self._suggestions.add(trial, bare)
         return trial
 
+    def plan_heir(
+        self, config: TrialConfig, parameters: Parameters, *, parent: str, instead_of: str
+    ) -> LedgerTrial:
+        """Record a trial that goes on from another's weights; see `LedgerTrial`."""
+        params, distributions = parameters
+        bare = create_trial(state=TrialState.WAITING, params=params, distributions=distributions)
+        trial = LedgerTrial("search", -1, config, parent=parent, instead_of=instead_of)
+        self._add(trial, bare)
+        if self._suggestions is not None:
+            self._suggestions.add(trial, bare)
+        return trial
+
+    def parameters(self, trial: LedgerTrial) -> Parameters:
+        """By which suggestions a trial came about."""
+        frozen = self._frozen(trial)
+        return frozen.params, frozen.distributions
+
     def start(self, trial: LedgerTrial) -> None:
         """A worker takes the trial up, for the first time or again."""
         trial.status, trial.attempt = "running", trial.attempt + 1
@@ -207,16 +224,19 @@ class Ledger:
         self, phase: Phase, frozen: FrozenTrial, config: TrialConfig, reference: bool, like: str
     ) -> LedgerTrial:
         trial = LedgerTrial(phase, -1, config, reference, like=like)
+        self._add(trial, frozen)
+        return trial
+
+    def _add(self, trial: LedgerTrial, frozen: FrozenTrial) -> None:
         trial_id, trial.number = self._layout.add(trial, frozen)
         self._register(trial, trial_id)
-        return trial
 
     def _register(self, trial: LedgerTrial, trial_id: int) -> None:
         self.trials[trial.key] = trial
         self._ids[trial.key] = trial_id
         if trial.status not in ENDED:
             self.open[trial.key] = trial
-        self.suggested += trial.phase == "search" and not trial.like
+        self.suggested += trial.suggested
         if trial.phase == "search":
             self._repeats.setdefault(trial.group, set()).add(trial.config.seed)
 
@@ -256,6 +276,8 @@ class Ledger:
                 self._layout.reports(frozen),
                 frozen.values if frozen.state == TrialState.COMPLETE else None,
                 attrs.get("like", ""),
+                attrs.get("parent", ""),
+                attrs.get("instead_of", ""),
                 attrs.get("outside", False),
             )
             self._register(trial, frozen._trial_id)

@@ -36,9 +36,10 @@ def shown(trial: LedgerTrial | None, goal: Goal) -> Shown:
     """What the sampler sees of a search trial; None: one that was never planned.
 
     Only the objectives' own values, whatever the trial was pruned on. Where a pruned trial has
-    none that could be compared, it is one whose place was tried and whose value is unknown.
+    none that could be compared, it is one whose place was tried and whose value is unknown. An heir
+    owes its values to its parent's settings too.
     """
-    if trial is None or trial.outside:
+    if trial is None or trial.outside or trial.parent:
         return Shown(TrialState.FAIL)
     if trial.status not in ENDED:
         return Shown(TrialState.RUNNING)
@@ -126,7 +127,7 @@ class Suggestions:
     def ended(self, trial: LedgerTrial) -> None:
         """The trial has ended."""
         look = shown(trial, self.goal)
-        if trial.outside or look.state == TrialState.RUNNING:
+        if trial.outside or trial.parent or look.state == TrialState.RUNNING:
             return
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(
             self._study._study_id, self._earlier + trial.number

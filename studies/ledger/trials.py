@@ -46,6 +46,8 @@ class LedgerTrial:
     reports: by epoch (1-based), the metrics that are kept: `Goal.kept`, as far as they are there.
     values: the objectives, once finished; None where they were other ones then.
     like: key of the search trial whose configuration this one repeats on another seed.
+    parent: key of the search trial from whose weights this one goes on, at the end of its
+        configuration's lineage so far; instead_of: whose place it takes.
     outside: of the search space, which has changed since.
     """
 
@@ -59,6 +61,8 @@ class LedgerTrial:
     reports: dict[int, dict[str, float]] = field(default_factory=dict)
     values: list[float] | None = None
     like: str = ""
+    parent: str = ""
+    instead_of: str = ""
     outside: bool = False
 
     @cached_property
@@ -70,6 +74,21 @@ class LedgerTrial:
     def extra_seed(self) -> bool:
         """True where the sampler did not suggest it: it averages `like` over seeds."""
         return self.phase == "search" and bool(self.like)
+
+    @property
+    def suggested(self) -> bool:
+        """Whether the sampler suggested it."""
+        return self.phase == "search" and not self.like and not self.parent
+
+    @property
+    def inherited(self) -> int:
+        """Epochs that its parent has trained."""
+        return self.config.lineage[-1].until if self.parent else 0
+
+    @property
+    def trained(self) -> int:
+        """Epochs that it has trained itself."""
+        return max(0, len(self.reports) - self.inherited)
 
     @property
     def key(self) -> str:

@@ -98,7 +98,7 @@ class Console:
         settings = self.plan.settings
         progress = Progress(
             trials=[
-                TrialProgress(t.phase, t.status, len(t.reports), t.extra_seed)
+                TrialProgress(t.phase, t.status, t.trained, t.extra_seed)
                 for t in ledger.trials.values()
             ],
             asked=Asked.of(
@@ -170,7 +170,7 @@ def _to_resume() -> list[str]:
 
 
 def _epochs(ledger: Ledger) -> int:
-    return sum(len(trial.reports) for trial in ledger.trials.values())
+    return sum(trial.trained for trial in ledger.trials.values())
 
 
 def _first_value(trial: LedgerTrial | None) -> float | None:

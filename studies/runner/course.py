@@ -63,4 +63,4 @@ class Course:
 
 
 def _epochs(ledger: Ledger) -> int:
-    return sum(len(trial.reports) for trial in ledger.trials.values())
+    return sum(trial.trained for trial in ledger.trials.values())

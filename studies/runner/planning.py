@@ -16,11 +16,19 @@ from studies.definition import DEFAULT_SPACE, Goal, Objective, StudyDefinition
 from studies.errors import InputError
 from studies.ledger.layout import Parameters
 from studies.ledger.ledger import Ledger, LedgerTrial, Phase
-from studies.runner import fitting, pins
+from studies.runner import fitting, heirs, pins
 from studies.runner.pins import NO_PINS, Pins
 from studies.runner.settings import Settings
 from studies.scheduling import sampling
-from studies.scheduling.pruning import EndingRule, Hyperband, MedianStopping, SuccessiveHalving
+from studies.scheduling.population import Population
+from studies.scheduling.pruning import (
+    EndingRule,
+    Hyperband,
+    MedianStopping,
+    Promotion,
+    SuccessiveHalving,
+    comparable,
+)
 from vae_trainables.config import TrialConfig, setting_of, stable_hash
 
 if TYPE_CHECKING:
@@ -32,6 +40,12 @@ CONFIRM_SEED = 1_000_000  # fresh seeds: far from any that a search used
 
 
 NOTHING: Mapping[str, Any] = {}
+NO_TRIALS: Mapping[str, LedgerTrial] = {}
+RUNGS: Mapping[str, type[SuccessiveHalving] | type[Hyperband]] = {
+    "asha": SuccessiveHalving,
+    "promotion": Promotion,
+    "hyperband": Hyperband,
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,11 @@ class Plan:
         """The configuration that `trial` suggests."""
         return updated(self.reference, self.pins.ask(self.definition.space, trial))
 
+    def parameters(self) -> Parameters:
+        """The suggestions that lead to the reference, and where they come from."""
+        led = self.lead(self.reference, self.reference_params())
+        return (led.params, led.distributions) if led is not None else ({}, {})
+
     def reference_params(self) -> dict[str, Any]:
         """Values for `optuna.Study.enqueue_trial` that lead to the reference of this plan."""
         return replace(self.definition, reference=self.reference).reference_params()
@@ -101,6 +120,11 @@ class Plan:
             return None
         return Led(led_to, dict(trial.params), dict(trial.distributions)) if inside else None
 
+    def leads_to(self, config: TrialConfig, params: Mapping[str, Any]) -> TrialConfig | None:
+        """The configuration alone that `lead` finds."""
+        led = self.lead(config, params)
+        return None if led is None else led.config
+
     def express(self, config: TrialConfig, params: Mapping[str, Any]) -> Parameters | None:
         """The suggestions by which the space leads to `config`, or None if it cannot.
 
@@ -119,7 +143,15 @@ class Plan:
             "objectives": [[o.metric, o.direction] for o in self.objectives],
             "prune_on": self.definition.prune_on.metric,
             "fixed": self.reference.identity(),
+            **self._population_facts(),
         }
+
+    def _population_facts(self) -> dict[str, Any]:
+        """Of what every judgement depends on the whole population."""
+        settings = self.settings
+        if settings.scheduler != "pbt" or settings.reference:
+            return {}
+        return {"population": [settings.most_trials, settings.grace, settings.eta]}
 
     def _space_facts(self) -> Any:
         """What tells one space from another.
@@ -134,24 +166,35 @@ class Plan:
         named = {name: distribution_to_json(ranges[name]) for name in sorted(ranges)}
         return [source, self.pins.as_text(), self.settings.space, named]
 
-    def pruner(self) -> EndingRule | None:
-        """The rule that ends search trials early, if any."""
+    def pruner(self, trials: Mapping[str, LedgerTrial] = NO_TRIALS) -> EndingRule | None:
+        """The rule that ends search trials early, if any; trials: the ledger's."""
         grace, direction = self.settings.grace, self.definition.prune_on.direction
+        epochs, eta = self.reference.budget.epochs, self.settings.eta
         match self.settings.scheduler:
             case "none":
                 return None
             case "median":
                 return MedianStopping(grace=grace, direction=direction)
+            case "pbt":
+                return Population(
+                    trials,
+                    size=int(self.settings.most_trials),
+                    interval=grace,
+                    share=1 / eta,
+                    max_epochs=epochs,
+                    metric=self.definition.prune_on.metric,
+                    direction=direction,
+                    comparison=comparable,
+                    chance=self.settings.seed,
+                )
             case name:
-                rule = SuccessiveHalving if name == "asha" else Hyperband
-                epochs = self.reference.budget.epochs
-                eta = self.settings.eta
+                rule = RUNGS[name]
                 return rule(grace=grace, eta=eta, max_epochs=epochs, direction=direction)
 
-    def sampler(self, already: int) -> optuna.samplers.BaseSampler:
-        """The sampler; on resume it must not repeat the random numbers it began with."""
-        seed = self.settings.seed + already
-        return sampling.make(self.settings.sampler, seed=seed, objectives=len(self.objectives))
+    def sampler(self) -> optuna.samplers.BaseSampler:
+        """The sampler."""
+        settings = self.settings
+        return sampling.make(settings.sampler, seed=settings.seed, objectives=len(self.objectives))
 
 
 def _trained(config: TrialConfig) -> dict[str, Any]:
@@ -203,6 +246,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         for config in (definition.reference, *definition.companions)
     ]
     plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
+    heirs.check_population(settings, plan.leads_to, plan.reference, plan.parameters())
     if plan.name in (settings.warm_start or ()):
         raise InputError(f"--warm-start {plan.name}: a study cannot begin with itself")
     _try_space(plan, facts)
@@ -276,13 +320,14 @@ def search_source(
     ledger: Ledger,
     has_room: Callable[[], bool] = lambda: True,
     first: Sequence[dict[str, Any]] = (),
+    population: EndingRule | None = None,
 ) -> Callable[[], LedgerTrial | None]:
     """New search trials, until `--trials` configurations are in the ledger or no room is left.
 
     The reference is the first, then come those that `first` suggests.
 
     With `--seeds N`, a configuration whose first seed finished gets the other N - 1: what was
-    pruned or failed is not worth averaging.
+    pruned or failed is not worth averaging. population: under whose rule a trial may have heirs.
     """
 
     decided = [plan.reference_params(), *first]
@@ -293,6 +338,9 @@ def search_source(
             first, seed = extra
             config = first.config.model_copy(update={"seed": seed})
             return ledger.plan("search", config, like=first, reference=first.reference)
+        succession = population.due() if isinstance(population, Population) else None
+        if succession is not None:
+            return heirs.plan_heir(plan.leads_to, ledger, succession)
         if ledger.suggested >= plan.settings.most_trials or not has_room():
             return None
         if ledger.suggested < len(decided):

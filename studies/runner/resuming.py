@@ -22,6 +22,7 @@ DECISIVE = {
     "space": "the search space",
     "objectives": "the objectives",
     "prune_on": "the pruning metric",
+    "population": "the population of --scheduler pbt (--trials, --grace, --eta)",
     "fixed": "the fixed part of the configuration",
     "code": "the code of vae_trainables",
     "source": "the study's own file",

@@ -180,24 +180,30 @@ class Run:
             self.stop.at_once = True
 
     def _train(self, desk: Desk, data: dict[str, Any], phase: Phase) -> None:
-        """Cohorts on GPUs, or where slots are asked for; else one configuration per worker."""
+        """Cohorts on GPUs, or where slots are asked for; else one configuration per worker.
+
+        Where trials wait for each other, workers are those of cohorts too, with a slot each: Tune
+        keeps one process at most that has no trial, and starts the others anew, seconds each.
+        """
         settings = self.plan.settings
         device = "cuda" if settings.gpus else "cpu"
         source = self.plan.source_text()
         resources = {"cpu": float(settings.threads), "gpu": 1.0 if settings.gpus else 0.0}
         workers = self._workers(phase)
-        if settings.gpus or settings.slots is not None:
+        waits = bool(desk.pruner and desk.pruner.pauses) and settings.trial_memory_gb is None
+        together = bool(settings.gpus) or settings.slots is not None
+        if together or waits:
             cohorts.run(
                 desk,
                 data=data,
                 device=device,
-                slots=settings.slots,
+                slots=settings.slots if together else 1,
                 like=planning.suggestions(self.plan),
                 workers=workers,
                 resources=resources,
                 source=source,
                 ways=ways_of(settings),
-                stacked=cohort_way(settings) != "off",
+                stacked=together and cohort_way(settings) != "off",
             )
             return
         tuning.run(
@@ -225,12 +231,13 @@ class Run:
 
     def _desk(self, phase: Phase, tracker: Tracker) -> Desk:
         settings, plan, ledger, course = self.plan.settings, self.plan, self.ledger, self.course
-        spending = self.spending
+        spending, rule = self.spending, None
         match phase:
             case "search":
                 first = warm_start.begin(plan, ledger)
                 room = partial(spending.has_room, settings.search_budget)
-                source = planning.search_source(plan, ledger, room, first)
+                rule = plan.pruner(ledger.trials)
+                source = planning.search_source(plan, ledger, room, first, rule)
             case "confirm":
                 runs = planning.confirmation_runs(plan, ledger)
                 source = planning.fixed_source(ledger, phase, runs)
@@ -252,7 +259,7 @@ class Run:
             source=source,
             objectives=plan.objectives,
             prune_on=plan.definition.prune_on,
-            pruner=plan.pruner() if phase == "search" else None,
+            pruner=rule,
             limits=Limits(
                 failures_in_a_row=settings.max_failures,
                 worker_retries=settings.worker_retries,
@@ -310,7 +317,7 @@ class Run:
         confirmed = confirmation.judged(self.plan, self.ledger)
         if confirmed is None:
             return
-        epochs = sum(len(trial.reports) for trial in self.ledger.trials.values())
+        epochs = sum(trial.trained for trial in self.ledger.trials.values())
         tracker.result(epochs, confirmation.figures(confirmed))
         winner = confirmed.winner.configuration
         against = confirmed.comparison(winner)

@@ -28,7 +28,7 @@ SEARCH, RESOURCES, DATA, RECORD, CONFIRM, SAFETY = (
     "When to stop",
 )
 Sampler = Literal["tpe", "random", "gp", "qmc", "nsga2"]
-Scheduler = Literal["asha", "hyperband", "median", "none"]
+Scheduler = Literal["asha", "promotion", "hyperband", "median", "pbt", "none"]
 Preset = Literal["demo", "quick", "full"]
 CohortWay = Literal["auto", "eager", "off"]
 Convolution = Literal["auto", "grouped", "im2col"]
@@ -93,14 +93,24 @@ class Settings:
     scheduler: Annotated[
         Scheduler,
         _option(
-            "asha ends trials early that fall behind; hyperband too, some of them later; median "
-            "those behind the median of the others; none trains all.",
+            "asha ends trials early that fall behind; promotion lets them wait instead, and go on "
+            "should they prove to be among the best; hyperband ends some of them later; median "
+            "those behind the median of the others; pbt trains a population of --trials, whose "
+            "worst give way to heirs of the best with changed settings; none trains all.",
             SEARCH,
         ),
     ] = "asha"
-    grace: Annotated[int, _option("Epochs before a trial may be ended.", SEARCH)] = 1
+    grace: Annotated[
+        int,
+        _option("Epochs before a trial may be ended; with pbt, between two judgements.", SEARCH),
+    ] = 1
     eta: Annotated[
-        float, _option("asha and hyperband keep the best 1/eta at each rung.", SEARCH)
+        float,
+        _option(
+            "asha, promotion and hyperband keep the best 1/eta at each rung; with pbt the worst "
+            "1/eta end.",
+            SEARCH,
+        ),
     ] = 4.0
     seed: Annotated[int, _option("Seed of the sampler and of each trial's first run.", SEARCH)] = 0
     seeds: Annotated[
@@ -275,6 +285,15 @@ class Settings:
             Budget.parse(str(self.budget))  # from Python it may be a number
         if self.reference and self.budget is not None:
             raise InputError("--reference and --budget exclude each other: it searches nothing")
+        if self.scheduler == "pbt" and self.budget is not None:
+            raise InputError(
+                "--scheduler pbt and --budget exclude each other: the population is --trials"
+            )
+        if self.scheduler == "pbt" and self.seeds > 1:
+            raise InputError(
+                "--scheduler pbt and --seeds exclude each other: its members are compared while "
+                "they train; --confirm-top trains the best on fresh seeds"
+            )
         if self.reference and self.confirm_only:
             raise InputError("--reference and --confirm-only exclude each other")
         if self.data is not None and (self.dataset is not None or self.data_dir is not None):

@@ -67,7 +67,7 @@ class Spending:
     def trained(self) -> int:
         """Epochs that trials of the search have trained, in all starts."""
         self._settle()
-        return self._settled_epochs + sum(len(trial.reports) for trial in self._unsettled)
+        return self._settled_epochs + sum(trial.trained for trial in self._unsettled)
 
     def committed(self) -> int:
         """Epochs that the search has trained and, at most, will for what it has begun."""
@@ -87,7 +87,7 @@ class Spending:
         self._seeds_planned.update(trial.like or trial.key for trial in searched)
         self._unsettled += searched
         settled = [trial for trial in self._unsettled if self._is_settled(trial)]
-        self._settled_epochs += sum(len(trial.reports) for trial in settled)
+        self._settled_epochs += sum(trial.trained for trial in settled)
         self._unsettled = [trial for trial in self._unsettled if not self._is_settled(trial)]
 
     def _is_settled(self, trial: LedgerTrial) -> bool:
@@ -97,7 +97,7 @@ class Spending:
         return trial.status != "finished" or self._seeds_to_come(trial) == 0
 
     def _at_most(self, trial: LedgerTrial) -> int:
-        own = len(trial.reports) if trial.status in ENDED else self.epochs
+        own = trial.trained if trial.status in ENDED else self.epochs
         return own + self._seeds_to_come(trial) * self.epochs
 
     def _seeds_to_come(self, trial: LedgerTrial) -> int:

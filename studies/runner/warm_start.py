@@ -70,13 +70,12 @@ def check(asked: Sequence[str] | None, facts: Mapping[str, Any]) -> None:
 def begin(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     """Let the ledger's sampler see what was taken; what is to be suggested before anything else.
 
-    The sampler draws other random numbers than one that begins without: those have been tried.
+    Behind earlier trials the sampler draws other random numbers than without: it draws by a trial's
+    place among all that it sees.
     """
     facts = ledger.facts()
-    earlier, tried_first = shown(plan, facts), first(plan, facts)
-    already = ledger.suggested + len(earlier) + len(tried_first)
-    ledger.use_sampler(plan.sampler(already), earlier)
-    return tried_first
+    ledger.use_sampler(plan.sampler(), shown(plan, facts))
+    return first(plan, facts)
 
 
 def shown(plan: Plan, facts: Mapping[str, Any]) -> list[FrozenTrial]:

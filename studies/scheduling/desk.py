@@ -21,7 +21,7 @@ from typing import Any
 from studies.definition import Objective
 from studies.errors import StudyStopped
 from studies.ledger.ledger import ENDED, FAILURES, Ledger, LedgerTrial, Status
-from studies.scheduling.pruning import Comparison, EndingRule, Reading, comparable
+from studies.scheduling.pruning import Comparison, EndingRule, Reading, Standing, comparable
 from studies.tracker import names
 from studies.tracker.tracker import Tracker, now_ms
 from vae_trainables import checkpoint
@@ -58,6 +58,9 @@ def announce(tracker: Tracker, trial: LedgerTrial, study_tags: dict[str, str]) -
         names.ATTEMPT: trial.attempt,
         names.LIKE: trial.like,
     }
+    if trial.parent:
+        tags[names.HEIR_OF], tags[names.INSTEAD_OF] = trial.parent, trial.instead_of
+        tags[names.INHERITED] = trial.inherited
     tracker.trial(trial.key, tags, trial.config.flat())
 
 
@@ -120,10 +123,49 @@ class Desk:
 
         None: nothing now; and nothing more at all, unless a trial `under_way` brings more.
         """
-        trial = self.backlog.pop(0) if self.backlog else self.source()
+        self._settle()
+        trial = self._take()
+        if trial is None and not self.under_way and self._give_up():
+            trial = self._take()  # a budget has room again for what those had left to train
+        return trial
+
+    def _take(self) -> LedgerTrial | None:
+        """The first of those left unfinished that may train, then a new one."""
+        turn = (place for place, t in enumerate(self.backlog) if self._standing(t) == "ready")
+        place = next(turn, None)
+        trial = self.source() if place is None else self.backlog.pop(place)
         if trial is not None:
             self.under_way.add(trial.key)
+            self._hand_down(trial)
         return trial
+
+    def _standing(self, trial: LedgerTrial) -> Standing:
+        if self.pruner is None or trial.extra_seed or trial.phase != "search":
+            return "ready"
+        return self.pruner.standing(trial)
+
+    def _settle(self) -> None:
+        """What the rule has decided about those who wait."""
+        for trial in [t for t in self.backlog if self._standing(t) == "over"]:
+            self._end_waiting(trial)
+
+    def _give_up(self) -> bool:
+        """Nothing is left to do that could change how those stand who wait; whether any did."""
+        waiting = list(self.backlog)
+        for trial in waiting:
+            self._end_waiting(trial)
+        return bool(waiting)
+
+    def _end_waiting(self, trial: LedgerTrial) -> None:
+        assert self.pruner is not None, "only a rule lets trials wait"
+        self.backlog.remove(trial)
+        self.end(trial, "pruned", self.pruner.reason(trial))
+
+    def _hand_down(self, trial: LedgerTrial) -> None:
+        """An heir gets its parent's checkpoint; without one it trains all of its lineage itself."""
+        if trial.parent and not trial.attempt:
+            parent = self.ledger.trials[trial.parent]
+            checkpoint.copy(self.folder_of(parent), self.folder_of(trial), trial.inherited)
 
     def started(self, trial: LedgerTrial) -> None:
         """A worker begins the trial, or begins it again."""
@@ -132,8 +174,11 @@ class Desk:
         announce(self.tracker, trial, self.study_tags)
 
     def report(self, trial: LedgerTrial, record: Record) -> bool:
-        """Take a record; True if the trial ends here, by itself or by the pruner."""
-        if trial.status in ENDED:
+        """Take a record; True if the trial leaves its worker, by itself or by the rule.
+
+        Tune tells the last record of a trial that was stopped once more: it is nobody's any more.
+        """
+        if trial.status in ENDED or trial.key not in self.under_way:
             return True
         self._last_sign = time.monotonic()
         self._note(trial, record)
@@ -156,10 +201,20 @@ class Desk:
         if record.outcome == "finished":
             self._finish(trial, record)
             return True
-        if not self._is_behind(trial, record.epoch, value):
-            return False
-        self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
-        return True
+        if self._is_behind(trial, record.epoch, value):
+            self.end(trial, "pruned", f"behind the others at epoch {record.epoch}")
+            return True
+        return self._pauses(trial)
+
+    def _pauses(self, trial: LedgerTrial) -> bool:
+        """Whether the trial leaves its worker, to go on later or never."""
+        standing = self._standing(trial)
+        if standing == "waits":
+            self.put_back(trial, f"waits for the others at epoch {max(trial.reports)}")
+        elif standing == "over":
+            assert self.pruner is not None
+            self.end(trial, "pruned", self.pruner.reason(trial))
+        return standing != "ready"
 
     def _is_behind(self, trial: LedgerTrial, epoch: int, value: float) -> bool:
         """What the rule says; the reference stays, with which all are compared at their end."""
@@ -281,19 +336,26 @@ class Desk:
 
     def next_hand(self, count: int) -> list[LedgerTrial]:
         """Up to `count` trials begun in one write: the tracker hears of them after it."""
-        hand: list[LedgerTrial] = []
-        self._batched = True
-        with self.ledger.journal.together():
-            try:
-                while len(hand) < count and (trial := self.next()) is not None:
-                    self.ledger.start(trial)
-                    hand.append(trial)
-            finally:
-                self._batched = False
+        self._settle()
+        hand = self._begin(count)
+        if count > 0 and not hand and not self.under_way and self._give_up():
+            hand = self._begin(count)
         if hand:
             self._last_sign = time.monotonic()
         for trial in hand:
             announce(self.tracker, trial, self.study_tags)
+        return hand
+
+    def _begin(self, count: int) -> list[LedgerTrial]:
+        hand: list[LedgerTrial] = []
+        self._batched = True
+        with self.ledger.journal.together():
+            try:
+                while len(hand) < count and (trial := self._take()) is not None:
+                    self.ledger.start(trial)
+                    hand.append(trial)
+            finally:
+                self._batched = False
         return hand
 
     def _commit(self) -> None:
@@ -339,4 +401,5 @@ class Desk:
             "config": json.dumps(trial.config.flat()),
             "folder": str(self.folder_of(trial)),
             "open_test": trial.phase != "search",
+            "keep_at": sorted(self.pruner.pauses) if self.pruner is not None else [],
         }

@@ -1,4 +1,4 @@
-"""Which trial ends early: successive halving, Hyperband, median stopping.
+"""Which trial ends early or waits: successive halving, Hyperband, median stopping, promotion.
 
 A decision is a pure function of the values that were recorded before it, so a resumed study
 rebuilds it from the ledger, and one rule serves trials that Tune runs one by one and trials in a
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from studies.definition import Direction
+from studies.ledger.trials import LedgerTrial
 from vae_trainables.config import TrialConfig
 from vae_trainables.training import schedules
 
@@ -37,8 +38,15 @@ class Reading:
     share: float = 1.0
 
 
+Standing = Literal["ready", "waits", "over"]
+"""Of a trial that has not ended: it may train on, waits for what others report, or is to end."""
+
+
 class EndingRule(Protocol):
     """Decides from what trials report at the end of each epoch."""
+
+    pauses: Collection[int]
+    """Epochs after which a trial may have to wait: it needs a checkpoint of them."""
 
     def restore(self, key: str, reports: Mapping[int, Reading | None]) -> None:
         """Put back what a trial reported before the driver was started again."""
@@ -46,8 +54,28 @@ class EndingRule(Protocol):
     def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
         """Record what may be compared, None: nothing; True: the trial ends."""
 
+    def standing(self, trial: LedgerTrial) -> Standing:
+        """How an open trial of the search stands, by all that was recorded so far."""
 
-class SuccessiveHalving:
+    def reason(self, trial: LedgerTrial) -> str:
+        """Why a trial ends that is over, or that waited in vain."""
+
+
+class Stopping:
+    """What is common to rules that decide at a report, and let nobody wait."""
+
+    pauses: Collection[int] = ()
+
+    def standing(self, trial: LedgerTrial) -> Standing:
+        """As `EndingRule` says."""
+        return "ready"
+
+    def reason(self, trial: LedgerTrial) -> str:
+        """As `EndingRule` says."""
+        return f"behind the others at epoch {max(trial.reports, default=0)}"
+
+
+class SuccessiveHalving(Stopping):
     """ASHA (Li et al. 2020), one bracket, stopping rule.
 
     At epochs grace * eta^k a trial goes on only if its value is among the best 1/eta of those
@@ -57,7 +85,7 @@ class SuccessiveHalving:
 
     def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
         self.eta = eta
-        self.sign = _sign(direction)
+        self.sign = sign(direction)
         count = int(math.log(max(max_epochs / grace, 1)) / math.log(eta) + 1e-9) + 1
         self.milestones = [round(grace * eta**k) for k in range(count)][::-1]
         self._rungs: dict[int, dict[str, Reading | None]] = {m: {} for m in self.milestones}
@@ -91,7 +119,7 @@ class SuccessiveHalving:
         return float(np.percentile(scores, (1 - 1 / self.eta) * 100))
 
 
-class Hyperband:
+class Hyperband(Stopping):
     """Hyperband (Li et al. 2018) without waiting: a SuccessiveHalving for each bracket.
 
     Bracket s begins to compare at epoch grace * eta^s only, a hedge against learning curves that
@@ -127,7 +155,7 @@ class Hyperband:
         raise AssertionError("places end with the last share")
 
 
-class MedianStopping:
+class MedianStopping(Stopping):
     """Median stopping rule (Golovin et al. 2017).
 
     From epoch `grace` on, a trial ends whose best value is worse than the median, over the other
@@ -138,7 +166,7 @@ class MedianStopping:
     LEAST = 3  # trials to compare with, as Ray has it
 
     def __init__(self, *, grace: int, direction: Direction) -> None:
-        self.grace, self.sign = grace, _sign(direction)
+        self.grace, self.sign = grace, sign(direction)
         self._best: dict[str, float] = {}
         self._scores: dict[str, list[float]] = {}  # from `grace` on
         self._means: dict[int, dict[str, float]] = {}  # of those scores, by epoch and trial
@@ -170,7 +198,37 @@ class MedianStopping:
         return True
 
 
-def _sign(direction: Direction) -> float:
+class Promotion(SuccessiveHalving):
+    """ASHA as it was published (Li et al. 2020, algorithm 2): promoted instead of stopped.
+
+    At each rung a trial waits until it is among the best 1/eta of those recorded there, which it
+    may come to be much later; what still waits when nothing else is left to do ends.
+    """
+
+    def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
+        super().__init__(grace=grace, eta=eta, max_epochs=max_epochs, direction=direction)
+        self.pauses = frozenset(m for m in self.milestones if m < max_epochs)
+
+    def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
+        """Record it; nobody ends at a report."""
+        super().should_stop(key, epoch, reading)
+        return False
+
+    def standing(self, trial: LedgerTrial) -> Standing:
+        """As `EndingRule` says: among how many was better decides."""
+        epoch = max(trial.reports, default=0)
+        if epoch not in self.pauses:
+            return "ready"
+        rung = self._rungs[epoch]
+        reading = rung.get(trial.key)
+        if reading is None:
+            return "ready"
+        measures = self._scores(rung, reading.share)
+        better = sum(score > self.sign * reading.value for score in measures)
+        return "ready" if better < int(len(measures) / self.eta) else "waits"
+
+
+def sign(direction: Direction) -> float:
     return 1.0 if direction == "maximize" else -1.0
 
 

@@ -28,7 +28,10 @@ ENDED = FAILURES | {"finished", "pruned"}
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Where one trial stands. `extra_seed`: it repeats a search trial's configuration."""
+    """Where one trial stands. `extra_seed`: it repeats a search trial's configuration.
+
+    epochs: that it has trained itself.
+    """
 
     phase: str
     status: str
@@ -49,6 +52,8 @@ class Asked:
     seeds: int = 1
     fixed_runs: int = 0
     budget: Budget | None = None
+    population: bool = False
+    """Whether the trials of the search train all epochs between them, whoever takes whose place."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], epochs: int, references: int = 1) -> Asked:
@@ -63,7 +68,8 @@ class Asked:
         text = settings.get("budget")
         budget = Budget.parse(str(text)) if text else None
         searched = int(settings.get("trials") or 0) or (math.inf if budget else 0)
-        return cls(searched, epochs, seeds, confirmed, budget)
+        population = settings.get("scheduler") == "pbt"
+        return cls(searched, epochs, seeds, confirmed, budget, population)
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,9 @@ def epochs_left(trials: Sequence[TrialProgress], asked: Asked) -> tuple[float, f
     search += new * typical + max(repeats, 0) * asked.epochs
     if asked.budget is not None:
         search = min(search, _room(trials, asked))
+    if asked.population:
+        done = sum(trial.epochs for trial in trials if trial.phase == "search")
+        search = max(asked.trials * asked.epochs - done, 0)
     fixed = asked.fixed_runs - sum(t.phase != "search" for t in trials)
     return search, other + max(fixed, 0) * asked.epochs
 

@@ -116,7 +116,13 @@ class CohortTrainable(tune.Trainable):
 
 def _assignment(letter: dict[str, Any]) -> Assignment:
     config = TrialConfig.model_validate_json(letter["config"])
-    return Assignment(config, Path(letter["folder"]), letter["open_test"], letter["told"])
+    return Assignment(
+        config,
+        Path(letter["folder"]),
+        letter["open_test"],
+        letter["told"],
+        tuple(letter["keep_at"]),
+    )
 
 
 @dataclass

@@ -45,8 +45,8 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 3e-4, 3e-3, log=True),
         "latent_dim": trial.suggest_int("latent_dim", 2, 16),
     }
-    if trial.study.study_name != NAME:
-        return suggested  # a draw before the start, which must not see what will go wrong
+    if not isinstance(trial, optuna.Trial) or trial.study.study_name != NAME:
+        return suggested  # asked before the start, or for an heir: nothing goes wrong there
     names = [name for name in os.environ.get("CRASH_CASES", "").split(",") if name]
     case = names[trial.number] if trial.number < len(names) else "plain"
     return suggested | CASES[case]

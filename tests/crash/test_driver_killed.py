@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.crash.harness import (
     ENDED,
     FULL,
+    Row,
     Study,
     assert_as_uninterrupted,
     assert_whole,
+    full_form,
     kill_at_a_random_moment,
     newest_checkpoint,
     wait_until,
@@ -46,3 +50,44 @@ def test_a_driver_killed_at_random_moments_loses_and_doubles_nothing(
     print(f"{len(resumed)} trials were resumed: {resumed}")
     for key in resumed:
         assert_as_uninterrupted(study, key)
+
+
+POPULATION = ("--scheduler", "pbt", "--trials", "6", "--grace", "2")
+BRACKETS = ("--scheduler", "hyperband", "--trials", "12", "--sampler", "tpe")
+
+
+@full_form
+@pytest.mark.parametrize("flags", [POPULATION, BRACKETS])
+def test_a_killed_study_is_the_one_that_nobody_interrupted(
+    flags: tuple[str, ...], make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    """All of it: who was suggested, who ended when, whose weights went on, and every figure.
+
+    One worker trains Hyperband's trials in an order that is no chance; of a population no order
+    matters.
+    """
+    study, calm = make_study(*flags), make_study(*flags)
+    calm = replace(calm, storage=tmp_path / "calm", uri="")
+    calm.storage.mkdir()
+    calm.start(*(("--cpus", "2") if flags == POPULATION else ())).finish()
+    chance = random.Random(1)
+    for _ in range(6):
+        driver, goal = study.start(), study.lines() + chance.randint(20, 60)
+        driver.until(lambda goal=goal: study.lines() > goal, "some more lines")
+        driver.kill()
+        wait_until(study.settled, "the sender of the killed driver has told MLflow")
+    study.start().finish()
+    rows = study.trials()
+    assert {key: happened(row) for key, row in rows.items()} == {
+        key: happened(row) for key, row in calm.trials().items()
+    }
+    assert_whole(study, len(rows))
+    heirs = [key for key, row in rows.items() if row.config.lineage and row.status == "finished"]
+    assert flags != POPULATION or heirs
+    for key in heirs:
+        assert_as_uninterrupted(study, key)  # its lineage, from the first epoch on
+
+
+def happened(row: Row) -> Row:
+    """All but how often it was begun."""
+    return replace(row, attempt=0, reason="")

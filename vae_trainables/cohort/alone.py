@@ -54,6 +54,7 @@ class Alone:
             evaluator=self.evaluator,
             trial_type=self._trial,
             save_every_s=self.save_every_s,
+            keep_at=assignment.keep_at,
         )
         records, goes_on = assignment.opened(session)
         if goes_on:

@@ -21,6 +21,8 @@ class Assignment:
 
     A checkpoint may be older than what was told: such epochs are trained again in silence.
     """
+    keep_at: tuple[int, ...] = ()
+    """As of `Session`."""
 
     def news(self, record: Record) -> bool:
         """Whether `record` is to be told."""

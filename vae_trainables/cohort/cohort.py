@@ -255,13 +255,14 @@ class Cohort:
             evaluator=self._evaluator,
             trial_type=partial(Member, backend=self.ways.backend),
             save_every_s=self.save_every_s,
+            keep_at=assignment.keep_at,
         )
 
     def _seat(self, slot: int, assignment: Assignment, session: Session) -> None:
         member = session.trial
         assert isinstance(member, Member)
         self.bank.load(slot, member.model, member.optimizer.state)
-        self._vectors.fill(slot, member.config, member.noise_dim)
+        self._vectors.fill(slot, member.now, member.noise_dim)
         self._seats[slot] = _Seat(assignment, session, member)
 
     def run_epoch(self) -> list[tuple[int, Record]]:

@@ -28,7 +28,7 @@ PER_SLOT = frozenset(
         "beta", "beta_schedule", "warmup_epochs", "free_bits", "kl_target",
         "noise_factor", "noise_factor_max", "recon_term", "ssim_weight", "edge_weight",
         "supcon_gamma", "supcon_temperature", "likelihood", "gaussian_std",
-        "watch", "watch_direction",
+        "watch", "watch_direction", "lineage",
     }
 )  # fmt: skip
 """Settings in which the members of a cohort may differ, beside those of own loss terms."""

@@ -98,7 +98,7 @@ class Member(Trial):
         return self._end_epoch(means, validation, (trained.train_s, trained.eval_s + own_s))
 
     def _validation(self, trained: Trained) -> dict[str, float]:
-        config = self.config
+        config = self.now
         if "val/probe" in trained.validation:
             rest = tuple(name for name in config.evaluation.extras if name != "probe")
             config = config.model_copy(update={"evaluations": rest})

@@ -49,7 +49,8 @@ def _relative(mine: Tensor, theirs: Tensor) -> float:
 
 def rehearsed(config: TrialConfig, slot: int) -> TrialConfig:
     """The configuration of a slot's trial: tame, and with the KL's weight from the first step."""
-    return config.model_copy(update={"seed": slot, "lr": 1e-3, "beta": 1.0, "warmup_epochs": 0})
+    steady = {"lr": 1e-3, "beta": 1.0, "warmup_epochs": 0, "lineage": ()}
+    return config.model_copy(update={"seed": slot, **steady})
 
 
 def together(
@@ -62,7 +63,7 @@ def together(
     """Traces of fresh `trials` in their slots, left vacant; train: steps of `lock_step`."""
     for slot, trial in trials.items():
         bank.load(slot, trial.model, trial.optimizer.state)
-        vectors.fill(slot, trial.config, trial.noise_dim)
+        vectors.fill(slot, trial.now, trial.noise_dim)
     lock_step.begin_epoch(trials)
     train(min(STEPS, lock_step.steps))
     means = lock_step.means()

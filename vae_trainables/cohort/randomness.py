@@ -68,13 +68,13 @@ class KeyedRandomness:
             return grey
         rows = list(grey.unbind(0))
         for slot, trial in self._trials.items():
-            rows[slot] = binarised(rows[slot], trial.config, trial.streams, self._of(trial))
+            rows[slot] = binarised(rows[slot], trial.now, trial.streams, self._of(trial))
         return torch.stack(rows)
 
     def noisy(self, clean: Tensor) -> Tensor:
         rows = list(clean.unbind(0))
         for slot, trial in self._trials.items():
-            rows[slot] = add_noise(rows[slot], trial.config, trial.streams, self._of(trial))
+            rows[slot] = add_noise(rows[slot], trial.now, trial.streams, self._of(trial))
         return torch.stack(rows)
 
     def latent(self, batch: int) -> Tensor:

@@ -56,7 +56,7 @@ class StackedValidation:
         for slot, trial in trials.items():
             own = {name: values[slot] for name, values in means.items()}
             codes = z_means[slot, :, : trial.noise_dim]
-            own |= self.evaluator.code_figures(codes, trial.config, "val")
+            own |= self.evaluator.code_figures(codes, trial.now, "val")
             own |= {"probe": probes[slot]} if slot in probes else {}
             figures[slot] = {f"val/{name}": value for name, value in own.items()}
         return figures

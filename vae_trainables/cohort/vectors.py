@@ -104,7 +104,7 @@ class SlotVectors:
         }
 
     def fill(self, slot: int, config: TrialConfig, latent_dim: int) -> None:
-        """Take over the settings of a slot's configuration."""
+        """Take over the settings that hold in a slot."""
         for name, number in self._numbers.items():
             self._vectors[name][slot] = number.of(config)
         self._vectors["weight_decay"][slot] = config.optimiser.weight_decay
@@ -122,7 +122,9 @@ class SlotVectors:
         """Lay out the schedules of the slots' next epochs; empty slots get zeros."""
         beta, lr = torch.zeros(self.beta.shape), torch.zeros(self.lr.shape, dtype=torch.float64)
         for slot, trial in trials.items():
-            config = trial.config
+            if trial.take_up():
+                self.fill(slot, trial.now, trial.noise_dim)
+            config = trial.now
             moving = schedules.moves_within_epochs(config.objective)
             first = trial.epoch * self.steps
             beta[:, slot] = self._over_epoch(trial.beta, first, moving)

@@ -20,6 +20,7 @@ written to files and logged in MLflow, flat: `TrialConfig(latent_dim=16, noise_f
 from vae_trainables.config.budget import BudgetConfig
 from vae_trainables.config.data import PUBLISHED_SETS, Binarise, DataConfig
 from vae_trainables.config.evaluation import ClassSource, Evaluation, EvaluationConfig
+from vae_trainables.config.lineage import LIVE, Stretch
 from vae_trainables.config.model import SIDES, LikelihoodKind, ModelConfig
 from vae_trainables.config.noise import NOISE_KINDS, NoiseConfig, NoiseKind
 from vae_trainables.config.objective import BETA_SCHEDULES, BetaSchedule, ObjectiveConfig
@@ -36,6 +37,7 @@ from vae_trainables.config.trial import (
 
 __all__ = [
     "BETA_SCHEDULES",
+    "LIVE",
     "NOISE_KINDS",
     "PARTS",
     "PLACES",
@@ -56,6 +58,7 @@ __all__ = [
     "ObjectiveConfig",
     "OptimiserConfig",
     "Precision",
+    "Stretch",
     "TrialConfig",
     "declare",
     "setting_of",

@@ -25,6 +25,7 @@ from vae_trainables.config import objective
 from vae_trainables.config.budget import BudgetConfig
 from vae_trainables.config.data import DataConfig
 from vae_trainables.config.evaluation import EvaluationConfig
+from vae_trainables.config.lineage import LIVE, Stretch
 from vae_trainables.config.model import ModelConfig
 from vae_trainables.config.noise import NoiseConfig
 from vae_trainables.config.objective import ObjectiveConfig
@@ -52,7 +53,7 @@ def _places() -> dict[str, tuple[str, str]]:
         for part, kind in PARTS.items()
         for attribute, field in kind.model_fields.items()
     }
-    return parts | {name: ("", name) for name in ("seed", "threads")}
+    return parts | {name: ("", name) for name in ("seed", "threads", "lineage")}
 
 
 def _names() -> dict[str, dict[str, str]]:
@@ -82,6 +83,9 @@ class TrialConfig(BaseModel):
     evaluation: EvaluationConfig
     seed: int = Field(0, ge=0, lt=2**31)
     threads: int = Field(1, ge=1, description="CPU threads; other counts give other bits")
+    lineage: tuple[Stretch, ...] = Field(
+        (), description="what held until earlier epochs, in order; all else holds throughout"
+    )
 
     if TYPE_CHECKING:  # pydantic would call it, and validate twice
 
@@ -98,6 +102,20 @@ class TrialConfig(BaseModel):
             part = PLACES[name][0] if name in PLACES else _owner(name, settings)
             branches[part][name] = value
         return tree
+
+    @model_validator(mode="after")
+    def _lineage_is_possible(self) -> TrialConfig:
+        """Stretches follow each other and switch no part of a step on or off."""
+        ends = [stretch.until for stretch in self.lineage]
+        if ends != sorted(set(ends)) or ends[-1:] >= [self.budget.epochs]:
+            refuse({"lineage": (ends, "must name epochs in order, before the last")})
+        changed = {name for stretch in self.lineage for name in stretch.settings}
+        for name in sorted(changed - LIVE - self.objective.own.keys()):
+            refuse({"lineage": (name, "is no setting that may change while a trial is trained")})
+        for name in changed:
+            if len({bool(config.value(name)) for _, config in self.stretches}) > 1:
+                refuse({"lineage": (name, "is 0 in some epochs: that would be another loss")})
+        return self
 
     @model_serializer(mode="wrap")
     def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,6 +141,45 @@ class TrialConfig(BaseModel):
         """A setting by its flat name; KeyError where no configuration has it."""
         part, attribute = PLACES[name]
         return getattr(self._part(part), attribute)
+
+    def value(self, name: str) -> Any:
+        """A setting by its flat name, those that own loss terms have declared included."""
+        return self.setting(name) if name in PLACES else self.objective.own[name]
+
+    @cached_property
+    def stretches(self) -> tuple[tuple[int, TrialConfig], ...]:
+        """Of each stretch its last epoch and what held in it, without a lineage."""
+        if not self.lineage:
+            return ((self.budget.epochs, self),)
+        config = self.model_copy(update={"lineage": ()})
+        held = [(self.budget.epochs, config)]
+        for stretch in reversed(self.lineage):
+            config = config.model_copy(update=stretch.settings)
+            held.append((stretch.until, config))
+        return tuple(reversed(held))
+
+    def at(self, epoch: int) -> TrialConfig:
+        """What holds in an epoch, counted from 1; the same object throughout a stretch."""
+        return next(
+            (config for until, config in self.stretches if epoch <= until), self.stretches[-1][1]
+        )
+
+    def past(self, epochs: int) -> list[tuple[int, TrialConfig]]:
+        """What held in the first `epochs` epochs, at least 1: the last of a stretch, its settings.
+
+        Trials of equal pasts are the same after so many epochs.
+        """
+        begun = [0, *(until for until, _ in self.stretches)]
+        return [
+            (min(until, epochs), config)
+            for before, (until, config) in zip(begun, self.stretches, strict=False)
+            if before < epochs
+        ]
+
+    def heir(self, epoch: int, changes: Mapping[str, float]) -> TrialConfig:
+        """This trial up to `epoch`, in its last stretch, and other settings from there on."""
+        before = Stretch(until=epoch, settings={name: self.value(name) for name in changes})
+        return self.model_copy(update={**changes, "lineage": (*self.lineage, before)})
 
     @property
     def given(self) -> dict[str, Any]:
@@ -189,7 +246,9 @@ SETTINGS: dict[str, FieldInfo] = {
     for name, (part, attribute) in PLACES.items()
 }
 """What is known of each setting of this package, by its flat name."""
-_YOUNGER = {name: SETTINGS[name].default for name in ("binarise", "iw_samples", "iw_images")}
+_YOUNGER = {name: SETTINGS[name].default for name in ("binarise", "iw_samples", "iw_images")} | {
+    "lineage": []
+}  # as JSON has it
 """Defaults of settings that were added when studies had been recorded; new ones belong here."""
 
 

@@ -10,7 +10,7 @@ import errno
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -87,15 +87,18 @@ class Session:
         evaluator: Evaluator | None = None,
         trial_type: Callable[..., Trial] = Trial,
         save_every_s: float = 0.0,
+        keep_at: Collection[int] = (),
     ) -> None:
         """trial_type makes the trial from what `Trial` takes.
 
         save_every_s: least time between checkpoints, 0: one per epoch. What a crash loses is then
-        trained again, to the same bits; a runner hears of those epochs twice.
+        trained again, to the same bits; a runner hears of those epochs twice. keep_at: epochs that
+        always have one, for what may go on from them.
         """
         self.config, self.data, self.folder, self.open_test = config, data, folder, open_test
         self.device, self.evaluator = device, evaluator
         self.trial_type, self.save_every_s = trial_type, save_every_s
+        self.keep_at = frozenset(keep_at)
         self.trial: Trial | None = None
         self._told = 0
         self._saved_at, self._saved_epoch = time.monotonic(), 0
@@ -174,7 +177,8 @@ class Session:
         return self._guarded(partial(self._write, self.trial))
 
     def _save(self, trial: Trial) -> None:
-        if trial.done or time.monotonic() - self._saved_at >= self.save_every_s:
+        due = time.monotonic() - self._saved_at >= self.save_every_s
+        if due or trial.done or trial.epoch in self.keep_at:
             self._write(trial)
 
     def _write(self, trial: Trial) -> None:

@@ -48,14 +48,16 @@ class Trial:
     ) -> None:
         """backend: of its random numbers; by default what suits the device, see `streams`."""
         self.config = config
+        self.now = config.at(1)
+        """What holds in the epoch that is trained, where `config` has a lineage."""
         self.device = torch.device(device)
         self.train = data.train.take(config.data.train_size)
         self.images = self.train.images.to(self.device)
         self.labels = self.train.labels.to(self.device)
         self.streams = Streams(config.seed, self.device, backend)
         self.model = build_model(config).to(self.device).to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer(self.model, config)
-        self.loss = losses.TrialLoss(config)
+        self.optimizer = build_optimizer(self.model, self.now)
+        self.loss = losses.TrialLoss(self.now)
         self._drops_out = dropout.has_layers(self.model)
         self.plateau = schedules.Plateau(config)
         self.early_stopping = schedules.EarlyStopping(config)
@@ -97,13 +99,14 @@ class Trial:
         self.model.train()
         means = self._finite(self._train_epoch())
         trained = time.perf_counter()
-        validation = self.evaluator.validate(self.model, self.config)
+        validation = self.evaluator.validate(self.model, self.now)
         seconds = trained - started, time.perf_counter() - trained
         self.spent = dict(zip(("train_s", "eval_s"), seconds, strict=True))
         return self._end_epoch(means, validation, seconds)
 
     def _train_epoch(self) -> dict[str, float]:
         """Every whole batch once; the means of what the loss computes."""
+        self.take_up()
         totals = torch.zeros(len(self.loss.computed), device=self.device)
         order = self.streams.permutation(self.epoch, len(self.images))
         with arithmetic(self.config.optimiser.precision, self.device):  # of the backward passes too
@@ -112,6 +115,15 @@ class Trial:
                 totals += self._train_step(self.epoch * self.steps_per_epoch + i, batch)
         values = (totals / self.steps_per_epoch).tolist()
         return dict(zip(self.loss.computed, values, strict=True))
+
+    def take_up(self) -> bool:
+        """Let hold what does in the epoch to come; whether that differs from what held."""
+        now = self.config.at(self.epoch + 1)
+        if now is self.now:
+            return False
+        self.now, self.loss = now, losses.TrialLoss(now)
+        self.optimizer.weight_decay = now.optimiser.weight_decay
+        return True
 
     def _finite(self, means: Mapping[str, float]) -> dict[str, float]:
         """An epoch's mean loss terms by metric, or the end of a trial that has diverged."""
@@ -135,7 +147,7 @@ class Trial:
 
     def _train_step(self, step: int, batch: Tensor) -> Tensor:
         """One optimizer step on the images of indices `batch`; the terms that are logged."""
-        config = self.config
+        config = self.now
         grey = as_float(self.images.index_select(0, batch))
         clean = binarised(grey, config, self.streams, step)
         labels = self.labels.index_select(0, batch)
@@ -156,12 +168,12 @@ class Trial:
 
     def beta(self, step: int) -> float:
         """Weight of the KL at `step`, counted from 0 over all epochs."""
-        return schedules.beta(self.config.objective, step, self.steps_per_epoch)
+        return schedules.beta(self.now.objective, step, self.steps_per_epoch)
 
     def lr(self, step: int) -> float:
         """Learning rate at `step`, as the plateau schedule stands now."""
         total = self.config.budget.epochs * self.steps_per_epoch
-        return schedules.lr(self.config.optimiser, step, total) * self.plateau.scale
+        return schedules.lr(self.now.optimiser, step, total) * self.plateau.scale
 
     def _adapt(self, metrics: dict[str, float]) -> None:
         """Plateau and early stopping, where either is on, watch `config.budget.watch`."""
@@ -198,11 +210,12 @@ class Trial:
         return weights | self.optimizer.tensors(), meta
 
     def load_state(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Continue from `state()` of the same configuration; ValueError if it is another.
+        """Continue from `state()` of a trial of the same past; ValueError if it is another.
 
         A setting that is younger than the state had its default then.
         """
-        if TrialConfig.model_validate(meta["config"]) != self.config:
+        before, epoch = TrialConfig.model_validate(meta["config"]), max(meta["epoch"], 1)
+        if before != self.config and before.past(epoch) != self.config.past(epoch):
             raise ValueError("the checkpoint belongs to another configuration")
         model = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
         self.model.load_state_dict(model)

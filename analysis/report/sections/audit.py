@@ -27,7 +27,7 @@ def section(results: StudyResults) -> Section | None:
     blocks: list[Block] = []
     steps = incumbents(results.search, results.objective.column, results.objective.direction)
     if steps:
-        epochs = int(results.search["epochs"].fillna(0).sum())
+        epochs = int(results.search["trained"].fillna(0).sum())
         course = figure.Course(results.objective.metric, steps, epochs)
         blocks += [
             Plots((figure.plot(course),), wide=True),

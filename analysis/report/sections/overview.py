@@ -96,12 +96,14 @@ def _against(results: StudyResults, column: str) -> str:
 
 def total_epochs(trials: pd.DataFrame) -> int:
     """Epochs that were trained."""
-    return int(trials["epochs"].fillna(0).sum())
+    return int(trials["trained"].fillna(0).sum())
 
 
 def _saved(results: StudyResults) -> str:
     """What pruning spared, in words; nothing where it spared nothing."""
-    pruned = results.search[results.search["status"] == "pruned"]
+    search = results.search
+    replaced = search["trial"].isin(search["instead_of"])  # an heir trained the rest
+    pruned = search[(search["status"] == "pruned") & ~replaced]
     column = PARAM + "epochs"
     if pruned.empty or column not in pruned:
         return ""
@@ -114,7 +116,7 @@ def compute_hours(trials: pd.DataFrame) -> tuple[float, str]:
     column = METRIC + "time/epoch_s"
     if column not in trials:
         return 0.0, "CPU-hours"
-    seconds = trials[column] * trials["epochs"].astype(float)
+    seconds = trials[column] * trials["trained"].astype(float)
     if (trials["device"] == "cuda").any():
         return float(seconds.sum()) / 3600, "trial-hours on the GPU"
     threads = pd.to_numeric(trials.get(PARAM + "threads", pd.Series(1, trials.index)))

@@ -93,7 +93,7 @@ def frame() -> pd.DataFrame:
         ("0005", "finished", 10, 6, 2.0),
         ("0006", "running", 7, None, 0.5),
     ]
-    table = pd.DataFrame(rows, columns=["trial", "status", "epochs", "ended", "score"])
+    table = pd.DataFrame(rows, columns=["trial", "status", "trained", "ended", "score"])
     return table.assign(ended=pd.to_datetime(table["ended"], unit="s", utc=True))
 
 

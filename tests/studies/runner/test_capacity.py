@@ -107,7 +107,7 @@ def test_more_threads_than_cores_are_refused_unless_insisted(
 def opened(tmp_path: Path, plan: Plan) -> Ledger:
     ledger = Ledger(tmp_path, plan.name)
     ledger.create(plan.goal, {})
-    ledger.use_sampler(plan.sampler(0))
+    ledger.use_sampler(plan.sampler())
     return ledger
 
 

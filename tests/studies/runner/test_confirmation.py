@@ -24,7 +24,7 @@ def ledger(plan: Plan, tmp_path: Path) -> Ledger:
     """The reference, 0000, and the winner, 0001, have been searched."""
     ledger = Ledger(tmp_path, plan.name)
     ledger.create(plan.goal, {})
-    ledger.use_sampler(plan.sampler(0))
+    ledger.use_sampler(plan.sampler())
     for trial, value in zip(
         iter(planning.search_source(plan, ledger), None), (0.4, 0.1), strict=True
     ):

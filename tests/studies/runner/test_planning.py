@@ -94,7 +94,7 @@ def test_what_optuna_may_change_of_a_sampler_is_stated(
     given: dict[str, Any] = {}
     monkeypatch.setattr(optuna.samplers, sampler, lambda **options: given.update(options))
     name = {"TPESampler": "tpe", "NSGAIISampler": "nsga2"}[sampler]
-    make_plan(STUDY, Settings(objective=objective, sampler=name)).sampler(7)
+    make_plan(STUDY, Settings(objective=objective, sampler=name, seed=7)).sampler()
     assert given == {"seed": 7, **stated}
 
 
@@ -106,7 +106,7 @@ def test_an_unknown_objective_names_the_known_ones() -> None:
 def opened(folder: Path, plan: Plan) -> Ledger:
     ledger = Ledger(folder, plan.name)
     ledger.create(plan.goal, {})
-    ledger.use_sampler(plan.sampler(0))
+    ledger.use_sampler(plan.sampler())
     return ledger
 
 

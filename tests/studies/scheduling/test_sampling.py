@@ -55,8 +55,13 @@ def test_an_unknown_one_is_none() -> None:
 
 def test_without_conditions_gp_suggests_what_optunas_gp_suggests() -> None:
     mine = searched(sampling.make("gp", seed=4, objectives=1), plain, 20)
-    optunas = optuna.samplers.GPSampler(seed=4, warn_independent_sampling=False)
-    theirs = searched(optunas, plain, 20)
+    theirs = searched(
+        sampling.Repeatable(
+            lambda drawn: optuna.samplers.GPSampler(seed=drawn, warn_independent_sampling=False), 4
+        ),
+        plain,
+        20,
+    )
     assert [t.params for t in mine.trials] == [t.params for t in theirs.trials]
 
 

@@ -103,6 +103,7 @@ class Simulation:
     ledger: Ledger = field(init=False)
     values: Callable[[TrialConfig, int], Mapping[str, float]] = metrics
     check_resumed: bool = True
+    workers: int = WORKERS
     clock: float = 0.0
     """Seconds; an epoch takes one of its worker, and a killed driver is started again next day."""
 
@@ -144,7 +145,7 @@ class Simulation:
         opening = resuming.open_ledger(plan, self.folder, facts(plan))
         ledger, remarks = opened.enter_context(opening)
         self.said += [remarks] if remarks else []
-        ledger.use_sampler(plan.sampler(ledger.suggested))
+        ledger.use_sampler(plan.sampler())
         self.spending = Spending(
             ledger,
             epochs=plan.reference.budget.epochs,
@@ -152,14 +153,15 @@ class Simulation:
             now=self.clock,
         )
         room = partial(self.spending.has_room, plan.settings.search_budget)
+        rule = plan.pruner(ledger.trials)
         desk = Desk(
             ledger,
             NoTracker(),  # type: ignore[arg-type]
             folder=self.folder,
-            source=planning.search_source(plan, ledger, room),
+            source=planning.search_source(plan, ledger, room, population=rule),
             objectives=plan.objectives,
             prune_on=plan.definition.prune_on,
-            pruner=plan.pruner(),
+            pruner=rule,
             limits=Limits(failures_in_a_row=10**6),
             tags={},
             backlog=list(ledger.open.values()),
@@ -171,7 +173,7 @@ class Simulation:
         busy: list[tuple[LedgerTrial, int]] = []
         epochs = 0
         while True:
-            while len(busy) < WORKERS and (trial := desk.next()) is not None:
+            while len(busy) < self.workers and (trial := desk.next()) is not None:
                 desk.started(trial)
                 busy.append((trial, 0))
             if not busy:
@@ -201,7 +203,7 @@ class Simulation:
         for end, share in ends.items():
             if self.chance.random() < share:
                 return Record(epoch, end, "simulated")
-        values = dict(self.values(trial.config, epoch))
+        values = dict(self.values(trial.config.at(epoch), epoch))
         if self.chance.random() < self.fate.nan:
             values[self.chance.choice(sorted(values))] = math.nan
         outcome: Outcome = "finished" if epoch == trial.config.budget.epochs else "running"
@@ -259,7 +261,7 @@ def check_counts(simulation: Simulation, ledger: Ledger, *, grown: bool = False)
     trials = [t for t in ledger.trials.values() if t.phase == "search"]
     settings = simulation.settings
     if settings.trials is not None:
-        assert sum(not t.extra_seed for t in trials) == settings.trials
+        assert sum(t.suggested for t in trials) == settings.trials
     assert [t.number for t in trials] == list(range(len(trials)))
     assert len({(t.group, t.config.seed) for t in trials}) == len(trials)
     assert {t.status for t in trials} <= {"finished", "pruned"} | FAILURES

@@ -194,7 +194,7 @@ def test_a_ledger_of_the_first_layout_teaches_no_other_metric(tmp_path: Path) ->
     plan = make_plan(UNDER, Settings(trials=ALL, objective="elbo", resume=True))
     first_layout(tmp_path, plan, [("PRUNED", 0.9, None), ("COMPLETE", 0.1, 5.0)])
     with resuming.open_ledger(plan, tmp_path, facts(plan)) as (ledger, _):
-        ledger.use_sampler(plan.sampler(0))
+        ledger.use_sampler(plan.sampler())
         assert [t.curve("val/mse") for t in ledger.trials.values()] == [{1: 0.9}, {1: 0.1}]
         pruned, complete = ledger.shown()
         assert (pruned.state, pruned.intermediate_values) == (TrialState.RUNNING, {})
@@ -240,5 +240,5 @@ def test_a_change_that_is_cut_off_after_any_byte_goes_on(tmp_path: Path) -> None
         (folder / "ledger.journal").write_bytes(content[:cut])
         with resuming.open_ledger(plan, folder, facts(plan)) as (ledger, _):
             assert {key: trial.status for key, trial in ledger.trials.items()} == whole
-            ledger.use_sampler(plan.sampler(0))
+            ledger.use_sampler(plan.sampler())
             assert ledger.ask(plan.configure, plan.reference).number == len(whole)
