@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.figures.base import Plot, Spec, axis, panels, rounded
-from analysis.statistics.incumbents import Incumbent
+from analysis.statistics.incumbents import Incumbent, incumbents
 from analysis.statistics.quantities import quantity
+from analysis.tracker.results import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,13 @@ class Course:
         ends = [step.epochs for step in self.steps]
         scores = [step.score for step in self.steps]
         return [*ends, max(self.epochs, ends[-1])], [*scores, scores[-1]]
+
+
+def info(results: StudyResults) -> Course:
+    """The course of a study's search by its first objective; without steps where none finished."""
+    objective = results.objective
+    steps = incumbents(results.search, objective.column, objective.direction)
+    return Course(objective.metric, steps, int(results.search["trained"].fillna(0).sum()))
 
 
 def describe(course: Course) -> str:

@@ -99,7 +99,7 @@ def _chapters(studies: list[StudyResults], options: Options) -> tuple[Chapter, .
     if len(studies) == 1:
         return tuple(chapters)
     whole = [(study.name, study) for study in studies]
-    section = groups.section(whole, "Studies side by side", "study")
+    section = groups.section(whole, "Studies side by side", groups.STUDY)
     return Chapter("Comparison", "", (section,), "all-"), *chapters
 
 

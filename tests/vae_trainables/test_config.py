@@ -26,7 +26,7 @@ def test_every_setting_has_one_place_and_one_name() -> None:
     assert set(PLACES) == set(SETTINGS)
     assert len(set(PLACES.values())) == len(PLACES)
     fields = sum(len(part.model_fields) for part in PARTS.values())
-    assert len(SETTINGS) == fields + len({"seed", "threads"})
+    assert len(SETTINGS) == fields + len({"seed", "threads", "lineage"})
     assert not SETTINGS.keys() & PARTS.keys(), "a part and a setting would have one name"
 
 

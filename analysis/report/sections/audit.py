@@ -10,7 +10,7 @@ from analysis.report.page import Block, Command, Plots, Prose, Section, TableBlo
 from analysis.report.sections import confirmed
 from analysis.report.sections.confirmed import REFERENCE, Confirmations
 from analysis.statistics.confirmation import Confirmation
-from analysis.statistics.incumbents import Incumbent, incumbents, true_regrets
+from analysis.statistics.incumbents import Incumbent, true_regrets
 from analysis.statistics.overtuning import Overtuning, overtuning
 from analysis.statistics.quantities import quantity
 from analysis.tables.table import Column, Table
@@ -25,10 +25,9 @@ def section(results: StudyResults) -> Section | None:
     outcome = confirmed.findings(results)
     confirmation = outcome[0] if outcome else None
     blocks: list[Block] = []
-    steps = incumbents(results.search, results.objective.column, results.objective.direction)
+    course = figure.info(results)
+    steps = course.steps
     if steps:
-        epochs = int(results.search["trained"].fillna(0).sum())
-        course = figure.Course(results.objective.metric, steps, epochs)
         blocks += [
             Plots((figure.plot(course),), wide=True),
             TableBlock(regret_table(results, steps, _tested(results, confirmation)), "incumbents"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures import curves, groups
+from analysis.figures import anytime, curves, groups, incumbents
 from analysis.figures.base import Plot
 from analysis.report.page import Block, Plots, Prose, Section, TableBlock
 from analysis.report.sections.overview import compute_hours, total_epochs
@@ -22,6 +22,8 @@ MOST = 12  # groups; more are no comparison but a list
 CURVES = 60  # of each group
 SCORES = ("val/mse", "val/psnr", "val/ssim", "val/neg_elbo", "val/probe")
 ALIASES = {"model": "kind"}
+STUDY = "study"
+"""What groups are that were searched one by one, and not parts of one search."""
 
 Groups = list[tuple[str, StudyResults]]
 
@@ -60,7 +62,7 @@ def _is_word(value: str) -> bool:
 
 
 def section(found: Groups, title: str, what: str) -> Section:
-    """Table and small multiples of groups; `what` names a group, such as 'study'."""
+    """Table and small multiples of groups; `what` names a group, such as `STUDY`."""
     blocks: list[Block] = [TableBlock(table(found, what), "groups")]
     metrics = {results.objective.metric for _, results in found}
     if len(metrics) > 1:
@@ -71,6 +73,9 @@ def section(found: Groups, title: str, what: str) -> Section:
         return Section("groups", title, tuple(blocks))
     if any(not results.ranked.empty for _, results in found):
         blocks.append(Plots((groups.plot(groups.info(found)),), wide=True))
+    if what == STUDY and (races := anytime.plots([(n, incumbents.info(r)) for n, r in found])):
+        blocks.append(Prose("What each search had found when it had trained so many epochs."))
+        blocks.append(Plots(races))
     if plots := _small_multiples(found):
         blocks.append(Prose("Learning curves of each, on the same scale."))
         blocks.append(Plots(tuple(plots), legend=curves.legend()))

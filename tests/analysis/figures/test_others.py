@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import (
+    anytime,
     confirmations,
     fronts,
     groups,
     importances,
+    incumbents,
     interactions,
     rate,
     robustness,
@@ -172,3 +174,22 @@ def test_the_best_cell_would_be_named_wrongly() -> None:
     best = np.nanmin(np.asarray(found.means))
     assert f"best, {best:.5f}" in text
     drawn.check(interactions.plot(found, "minimize"))
+
+
+def test_searches_side_by_side_would_be_measured_by_another_best() -> None:
+    """The regret is the distance to what any of them found; theirs fall, and one's ends at 0."""
+    courses = [(name, incumbents.info(bulk_studies.results(name))) for name in ("plain", "one")]
+    scores, regrets = anytime.plots(courses)
+    best = min(course.steps[-1].score for _, course in courses)
+    shown = drawn.check(scores)
+    assert [trace.name for trace in shown.data] == ["plain", "one"]
+    told = [list(trace.y) for trace in drawn.check(regrets).data]
+    for (_, course), distances in zip(courses, told, strict=True):
+        expected = [score - best for score in course.places[1]]
+        np.testing.assert_allclose(distances, expected, rtol=1e-4, atol=1e-9)
+        assert sorted(distances, reverse=True) == distances
+    assert min(distances[-1] for distances in told) == 0
+
+
+def test_one_search_alone_is_no_comparison() -> None:
+    assert anytime.plots([("plain", incumbents.info(bulk_studies.results("plain")))]) == ()

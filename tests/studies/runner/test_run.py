@@ -109,11 +109,11 @@ def test_the_parents_charts_follow_the_study_and_go_on_when_it_is_resumed(
 def test_a_confirmation_is_told_once_and_again_when_it_has_changed(
     study: Callable[..., int], tmp_path: Path
 ) -> None:
-    study(seed=1, confirm_top=1, confirm_seeds=2)
-    study(seed=1, confirm_top=1, confirm_seeds=2, resume=True)
+    study(seed=3, confirm_top=1, confirm_seeds=2)
+    study(seed=3, confirm_top=1, confirm_seeds=2, resume=True)
     told = [e for e in events(tmp_path / "crash") if e["event"] == "result"]
     assert len(told) == 1
-    study(seed=1, confirm_top=1, confirm_seeds=3, confirm_only=True)
+    study(seed=3, confirm_top=1, confirm_seeds=3, confirm_only=True)
     *_, last = told = [e for e in events(tmp_path / "crash") if e["event"] == "result"]
     assert [e["values"]["verdict/winner seeds"] for e in told] == [2, 3]
     assert told[0]["epoch"] < last["epoch"]

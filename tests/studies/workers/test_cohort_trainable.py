@@ -42,7 +42,8 @@ def worker(letters: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Co
 
 def letter(key: str, folder: Path) -> dict[str, Any]:
     text = config(epochs=5, seed=int(key)).model_dump_json()
-    return {"key": key, "config": text, "folder": str(folder / key), "open_test": False, "told": 0}
+    place = {"key": key, "config": text, "folder": str(folder / key)}
+    return place | {"open_test": False, "told": 0, "keep_at": []}
 
 
 def test_a_trial_that_is_to_move_is_saved_and_given_up(
