@@ -19,7 +19,7 @@ TOGETHER = len(CLASS_COLORS)
 
 @dataclass(frozen=True)
 class Race:
-    """Courses by name, all of one metric with a better direction."""
+    """Courses by name, all of one metric."""
 
     courses: tuple[tuple[str, Course], ...]
 
@@ -41,9 +41,7 @@ class Race:
 
     @property
     def _sign(self) -> float:
-        direction = quantity(self.metric).direction
-        assert direction is not None, "what is optimised has a better direction"
-        return sign(direction)
+        return sign(self.courses[0][1].direction)
 
 
 def describe(race: Race) -> str:

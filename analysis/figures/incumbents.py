@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.figures.base import Plot, Spec, axis, panels, rounded
 from analysis.statistics.incumbents import Incumbent, incumbents
-from analysis.statistics.quantities import quantity
+from analysis.statistics.quantities import Direction, quantity
 from analysis.tracker.results import StudyResults
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class Course:
     """The incumbents by `metric`, and the epochs of the whole search."""
 
     metric: str
+    direction: Direction
     steps: tuple[Incumbent, ...]
     epochs: int
 
@@ -36,7 +37,8 @@ def info(results: StudyResults) -> Course:
     """The course of a study's search by its first objective; without steps where none finished."""
     objective = results.objective
     steps = incumbents(results.search, objective.column, objective.direction)
-    return Course(objective.metric, steps, int(results.search["trained"].fillna(0).sum()))
+    epochs = int(results.search["trained"].fillna(0).sum())
+    return Course(objective.metric, objective.direction, steps, epochs)
 
 
 def describe(course: Course) -> str:

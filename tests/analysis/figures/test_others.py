@@ -21,6 +21,7 @@ from analysis.figures import (
 from analysis.statistics.confirmation import confirm
 from analysis.statistics.effects import interaction
 from analysis.statistics.importance import importance
+from analysis.statistics.incumbents import Incumbent
 from tests.analysis import bulk_studies
 from tests.analysis.figures import drawn
 
@@ -193,3 +194,13 @@ def test_searches_side_by_side_would_be_measured_by_another_best() -> None:
 
 def test_one_search_alone_is_no_comparison() -> None:
     assert anytime.plots([("plain", incumbents.info(bulk_studies.results("plain")))]) == ()
+
+
+def test_own_metrics_race_too() -> None:
+    """Of a user's metric nobody but the study knows which way is better."""
+    steps = (Incumbent("0000", 1, 5, 1.0, 2.0), Incumbent("0001", 2, 9, 3.0, 0.0))
+    courses = [
+        (str(last), incumbents.Course("val/own", "maximize", steps[:last], 10)) for last in (1, 2)
+    ]
+    regrets = drawn.check(anytime.plots(courses)[1])
+    assert [list(trace.y) for trace in regrets.data] == [[2.0, 2.0], [2.0, 0.0, 0.0]]
