@@ -49,11 +49,12 @@ def heir(
 
 
 def check_population(
-    settings: Settings, space: Space, reference: TrialConfig, parameters: Parameters
+    settings: Settings, space: Space, reference: TrialConfig, parameters: Callable[[], Parameters]
 ) -> None:
     """Raise InputError where population based training could do nothing.
 
-    parameters: the suggestions that lead to the reference.
+    parameters: tells the suggestions that lead to the reference; asked with pbt alone, for a space
+    that looks at its study can be asked by a search, but not beforehand.
     """
     if settings.scheduler != "pbt" or settings.reference:
         return
@@ -65,7 +66,7 @@ def check_population(
             f"{reference.budget.epochs}: give fewer, or more --epochs"
         )
     first = LedgerTrial("search", 0, reference)
-    config, _ = heir(space, Succession(first, settings.grace, first, 0), parameters)
+    config, _ = heir(space, Succession(first, settings.grace, first, 0), parameters())
     if not config.lineage[-1].settings:
         raise InputError(
             "--scheduler pbt finds nothing in the space that may change while a trial is trained: "

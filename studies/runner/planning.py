@@ -246,7 +246,7 @@ def make_plan(definition: StudyDefinition, settings: Settings, facts: Facts | No
         for config in (definition.reference, *definition.companions)
     ]
     plan = Plan(definition, settings, configs[0], objectives, _distinct(configs), held)
-    heirs.check_population(settings, plan.leads_to, plan.reference, plan.parameters())
+    heirs.check_population(settings, plan.leads_to, plan.reference, plan.parameters)
     if plan.name in (settings.warm_start or ()):
         raise InputError(f"--warm-start {plan.name}: a study cannot begin with itself")
     _try_space(plan, facts)

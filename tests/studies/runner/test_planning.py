@@ -98,6 +98,15 @@ def test_what_optuna_may_change_of_a_sampler_is_stated(
     assert given == {"seed": 7, **stated}
 
 
+def test_a_space_that_looks_at_its_study_is_searched() -> None:
+    """What stands for a trial outside of a search has no study."""
+
+    def space(trial: optuna.Trial) -> dict[str, Any]:
+        return {"lr": trial.suggest_float("lr", 1e-4 if trial.study.directions else 1.0, 1e-2)}
+
+    make_plan(replace(STUDY, space=space, other_spaces={}), Settings())
+
+
 def test_an_unknown_objective_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="denoise, probe, elbo"):
         make_plan(STUDY, Settings(objective="beauty"))
