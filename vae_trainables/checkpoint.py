@@ -84,11 +84,11 @@ def load_newest(folder: Path) -> tuple[tuple[dict[str, Tensor], Any] | None, lis
     return None, complaints
 
 
-def copy(source: Path, target: Path, epoch: int) -> bool:
-    """Give `target` the checkpoint of an epoch in `source`, if that is there; whether it has it."""
+def copy(source: Path, target: Path, epoch: int) -> None:
+    """Give `target` the checkpoint of an epoch in `source`, if that is there."""
     name = f"epoch-{epoch:04d}.safetensors"
     if (target / name).exists() or not (source / name).exists():
-        return (target / name).exists()
+        return
     target.mkdir(parents=True, exist_ok=True)
     temporary = target / f"{name}.tmp-{os.getpid()}"
     try:
@@ -96,7 +96,6 @@ def copy(source: Path, target: Path, epoch: int) -> bool:
         os.replace(temporary, target / name)
     finally:
         temporary.unlink(missing_ok=True)
-    return True
 
 
 def discard(folder: Path) -> None:

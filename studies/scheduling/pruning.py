@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -208,6 +209,8 @@ class Promotion(SuccessiveHalving):
     def __init__(self, *, grace: int, eta: float, max_epochs: int, direction: Direction) -> None:
         super().__init__(grace=grace, eta=eta, max_epochs=max_epochs, direction=direction)
         self.pauses = frozenset(m for m in self.milestones if m < max_epochs)
+        self._sorted: dict[tuple[int, float], list[float]] = {}
+        self._counted: dict[tuple[int, float], int] = {}  # readings at the rung by then
 
     def should_stop(self, key: str, epoch: int, reading: Reading | None) -> bool:
         """Record it; nobody ends at a report."""
@@ -215,17 +218,24 @@ class Promotion(SuccessiveHalving):
         return False
 
     def standing(self, trial: LedgerTrial) -> Standing:
-        """As `EndingRule` says: among how many was better decides."""
+        """As `EndingRule` says; the reference does not wait, others are compared at its end."""
         epoch = max(trial.reports, default=0)
-        if epoch not in self.pauses:
+        if trial.reference or epoch not in self.pauses:
             return "ready"
         rung = self._rungs[epoch]
         reading = rung.get(trial.key)
         if reading is None:
             return "ready"
-        measures = self._scores(rung, reading.share)
-        better = sum(score > self.sign * reading.value for score in measures)
+        measures = self._in_order(epoch, reading.share)
+        better = len(measures) - bisect_right(measures, self.sign * reading.value)
         return "ready" if better < int(len(measures) / self.eta) else "waits"
+
+    def _in_order(self, milestone: int, share: float) -> list[float]:
+        """The scores at a rung to compare with: all that wait ask between two readings."""
+        place, rung = (milestone, share), self._rungs[milestone]
+        if self._counted.get(place) != len(rung):
+            self._sorted[place], self._counted[place] = sorted(self._scores(rung, share)), len(rung)
+        return self._sorted[place]
 
 
 def sign(direction: Direction) -> float:

@@ -145,15 +145,21 @@ def epochs_left(trials: Sequence[TrialProgress], asked: Asked) -> tuple[float, f
         search = min(search, _room(trials, asked))
     if asked.population:
         done = sum(trial.epochs for trial in trials if trial.phase == "search")
-        search = max(asked.trials * asked.epochs - done, 0)
+        search = max(asked.trials * asked.epochs - done, 0) if _under_way(trials) else 0.0
     fixed = asked.fixed_runs - sum(t.phase != "search" for t in trials)
     return search, other + max(fixed, 0) * asked.epochs
+
+
+def _under_way(trials: Sequence[TrialProgress]) -> bool:
+    """Whether the search is: it begins, or a trial of it has not ended."""
+    searched = [trial for trial in trials if trial.phase == "search"]
+    return not searched or any(trial.status not in ENDED for trial in searched)
 
 
 def _room(trials: Sequence[TrialProgress], asked: Asked) -> float:
     """Epochs that a budget of epochs has left; 0 where no trial is under way and none fits."""
     searched = [trial for trial in trials if trial.phase == "search"]
-    under_way = not searched or any(trial.status not in ENDED for trial in searched)
+    under_way = _under_way(trials)
     if asked.budget is None or asked.budget.epochs is None:
         return math.inf if under_way else 0.0
     rest = asked.budget.epochs - sum(trial.epochs for trial in searched)

@@ -16,9 +16,9 @@ from analysis.tracker.runs import PARAM
 def section(results: StudyResults) -> Section | None:
     """The best trial's lineage; None for a study without heirs."""
     best, search = results.winner, results.search
-    if best is None or "parent" not in search or not (search["parent"] != "").any():
-        return None
     heirs = int((search["parent"] != "").sum())
+    if best is None or not heirs:
+        return None
     line = ancestors(search, str(best["trial"]))
     text = (
         f"The population had {heirs} heirs, which went on from the weights of a better one with "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ import pytest
 
 from studies.errors import InputError
 from studies.ledger.journal import Journal
-from studies.ledger.ledger import Ledger
 from studies.ledger.trials import LedgerTrial, Status
+from studies.runner import resuming
 from studies.runner.planning import make_plan
 from studies.runner.settings import Settings
 from studies.scheduling.population import Population
 from studies.scheduling.pruning import Reading
 from tests.studies.search.product import definitions
-from tests.studies.search.simulated import CALM, Fate, Simulation
+from tests.studies.search.simulated import CALM, Fate, Simulation, course, facts
 from vae_trainables.config import LIVE, TrialConfig
 
 STUDY = definitions()["denoise_sweep"]
@@ -152,11 +151,6 @@ def simulated(folder: Path, seed: int, fate: Fate, workers: int, **flags: Any) -
     return run
 
 
-def facts(ledger: Ledger) -> Iterator[tuple[Any, ...]]:
-    for t in ledger.trials.values():
-        yield t.key, t.status, t.parent, t.instead_of, t.config.flat(), t.reports, t.values
-
-
 @pytest.mark.parametrize(("sampler", "workers"), [("random", 1), ("random", 4), ("qmc", 3)])
 def test_what_happens_depends_on_no_worker_and_no_death(
     sampler: str, workers: int, tmp_path: Path
@@ -167,7 +161,7 @@ def test_what_happens_depends_on_no_worker_and_no_death(
     deaths = Fate(diverged=0, failed=0, lost=0.02, kills=3, nan=0)
     other = simulated(tmp_path / "other", 3, deaths, workers, **flags)
     assert other.happened["resumed"] == 3
-    assert list(facts(other.ledger)) == list(facts(calm.ledger))
+    assert course(other.ledger) == course(calm.ledger)
     assert any(trial.parent for trial in calm.ledger.trials.values())
 
 
@@ -218,3 +212,18 @@ def test_another_population_is_another_study(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="the population of --scheduler pbt"):
         grown.run()
+
+
+def test_a_population_is_confirmed_without_being_named_again(tmp_path: Path) -> None:
+    """Nobody is judged any more; a search with another rule is refused."""
+    simulated(tmp_path, 0, CALM, 2)
+    confirming = make_plan(STUDY, Settings(epochs=9, confirm_only=True, confirm_top=1))
+    with resuming.open_ledger(confirming, tmp_path, facts(confirming)) as (ledger, remark):
+        assert ledger.facts()["population"] == [8, 2, 4.0]
+    assert not remark
+    other = make_plan(STUDY, Settings(trials=8, epochs=9, resume=True))
+    with (
+        pytest.raises(InputError, match="the population of --scheduler pbt"),
+        resuming.open_ledger(other, tmp_path, facts(other)),
+    ):
+        pass

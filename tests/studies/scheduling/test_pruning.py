@@ -10,10 +10,12 @@ from ray.tune.schedulers import MedianStoppingRule
 from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
+from studies.ledger.trials import LedgerTrial
 from studies.scheduling.pruning import (
     EndingRule,
     Hyperband,
     MedianStopping,
+    Promotion,
     Reading,
     SuccessiveHalving,
     comparable,
@@ -199,3 +201,45 @@ def test_median_stopping_passes_over_what_may_not_be_compared() -> None:
         assert not rule.should_stop(str(i), 1, Reading(0.5))
     assert not rule.should_stop("warming up", 1, None)
     assert rule.should_stop("behind", 1, Reading(0.6))
+
+
+def at_a_rung(values: list[float], share: float = 1.0) -> tuple[Promotion, list[LedgerTrial]]:
+    rule = Promotion(grace=2, eta=4.0, max_epochs=8, direction="minimize")
+    trials = [LedgerTrial("search", number, TrialConfig()) for number in range(len(values))]
+    for trial, value in zip(trials, values, strict=True):
+        trial.reports[2] = {"val/mse": value}
+        assert not rule.should_stop(trial.key, 2, Reading(value, share))
+    return rule, trials
+
+
+@pytest.mark.parametrize(("count", "promoted"), [(1, 0), (3, 0), (4, 1), (7, 1), (8, 2)])
+def test_the_best_share_of_a_rung_is_promoted(count: int, promoted: int) -> None:
+    """Of so many a whole number of them: floor(n / eta), as Li et al. have it."""
+    rule, trials = at_a_rung([float(value) for value in range(count)])
+    standings = [rule.standing(trial) for trial in trials]
+    assert standings == ["ready"] * promoted + ["waits"] * (count - promoted)
+
+
+def test_who_waits_goes_on_once_worse_ones_have_come() -> None:
+    rule, trials = at_a_rung([1.0, 5.0, 6.0])
+    assert rule.standing(trials[0]) == "waits"
+    rule.should_stop("0003", 2, Reading(7.0))
+    assert [rule.standing(trial) for trial in trials] == ["ready", "waits", "waits"]
+    trials[0].reports[3] = {"val/mse": 9.0}
+    assert rule.standing(trials[0]) == "ready", "between two rungs nobody waits"
+
+
+def test_those_flattered_more_are_no_measure_for_promotion() -> None:
+    rule, trials = at_a_rung([1.0, 2.0, 3.0, 4.0], share=0.5)
+    rule.should_stop("0004", 2, Reading(5.0))
+    whole = LedgerTrial("search", 4, TrialConfig(), reports={2: {"val/mse": 5.0}})
+    assert rule.standing(whole) == "waits", "alone at full β"
+    assert rule.standing(trials[0]) == "ready"
+
+
+def test_the_reference_and_what_may_not_be_compared_do_not_wait() -> None:
+    rule, trials = at_a_rung([1.0, 2.0, 3.0, 4.0])
+    trials[3].reference = True
+    rule.should_stop("0004", 2, None)
+    untold = LedgerTrial("search", 4, TrialConfig(), reports={2: {}})
+    assert (rule.standing(trials[3]), rule.standing(untold)) == ("ready", "ready")

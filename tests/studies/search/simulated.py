@@ -218,6 +218,14 @@ def looks(ledger: Ledger) -> list[tuple[Any, ...]]:
     ]
 
 
+def course(ledger: Ledger) -> list[tuple[Any, ...]]:
+    """All that tells one study from another: suggestions, heirs, ends, and every epoch."""
+    return [
+        (t.key, t.status, t.parent, t.instead_of, t.config.flat(), t.reports, t.values)
+        for t in ledger.trials.values()
+    ]
+
+
 def facts(plan: Plan) -> dict[str, Any]:
     """What `resuming.facts` says, of data that does not exist."""
     return {**plan.fingerprint(), "data": [], "code": "", "versions": {}, "kind": ""}
@@ -272,3 +280,4 @@ def check_counts(simulation: Simulation, ledger: Ledger, *, grown: bool = False)
         assert epochs == list(range(1, len(epochs) + 1))
         assert trial.status != "finished" or len(epochs) == trial.config.budget.epochs
         assert trial.status != "pruned" or settings.scheduler != "none"
+        assert trial.status != "pruned" or not trial.reference, "others are compared at its end"

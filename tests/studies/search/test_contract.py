@@ -12,10 +12,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +21,6 @@ import pytest
 from studies.definition import Goal
 from studies.ledger import suggestions
 from studies.ledger.journal import Journal
-from studies.ledger.ledger import Ledger
 from studies.ledger.trials import LedgerTrial
 from studies.runner.settings import Sampler, Scheduler, Settings
 from tests.studies.search.comparison import medians, shown_worse
@@ -37,7 +34,7 @@ from tests.studies.search.product import (
     ended,
     questions,
 )
-from tests.studies.search.simulated import CALM, Simulation
+from tests.studies.search.simulated import CALM, Simulation, course
 
 SEEDS = 12
 FULL = os.environ.get("VAE_SEARCH_CONTRACT") == "full"
@@ -124,14 +121,7 @@ def test_a_resumed_study_is_the_one_that_nobody_interrupted(
         Simulation(definitions()["denoise_sweep"], asked, tmp_path / name, fate, workers=1).run()
         for name, fate in (("calm", CALM), ("other", deaths))
     )
-    assert list(facts(other)) == list(facts(calm))
-
-
-def facts(ledger: Ledger) -> Iterator[tuple[Any, ...]]:
-    """All that tells one study from another."""
-    for trial in ledger.trials.values():
-        flat = trial.config.flat()
-        yield trial.key, trial.status, trial.parent, flat, trial.reports, trial.values
+    assert course(other) == course(calm)
 
 
 def test_further_seeds_are_trained_and_counted_once(tmp_path: Path) -> None:

@@ -152,3 +152,13 @@ def test_the_next_steps_can_be_pasted_into_a_shell() -> None:
 )
 def test_durations_read_like_a_clock(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_population_trains_all_epochs_between_its_members_until_it_has_ended() -> None:
+    asked = Asked.of({"trials": 2, "scheduler": "pbt"}, epochs=9)
+    members = [TrialProgress("search", s, e) for s, e in (("running", 4), ("pruned", 3))]
+    heir = TrialProgress("search", "interrupted", 1)
+    assert epochs_left([], asked) == (18, 0)
+    assert epochs_left([*members, heir], asked) == (18 - 8, 0)
+    ended = [TrialProgress("search", s, e) for s, e in (("finished", 9), ("diverged", 7))]
+    assert epochs_left(ended, asked) == (0, 0), "who failed behind the last judgement has no heir"
